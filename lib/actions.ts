@@ -1,0 +1,60 @@
+import type { ActionSchema, Context, ServiceBroker } from "moleculer";
+import type { ActionContract, Auth, Params, Result, Sent, ServiceContract } from "./contract.ts";
+import type { Actor } from "./principal.ts";
+
+/** What travels beside an action's parameters. */
+export interface Meta {
+  readonly actor?: Actor;
+}
+/** What the authorisation middleware leaves for the handler; it never crosses the transporter. */
+export interface Locals {
+  actor: Actor;
+}
+
+declare module "moleculer" {
+  interface ActionSchema {
+    auth?: Auth;
+  }
+}
+
+type Handlers<C extends ServiceContract> = {
+  readonly [K in keyof C]: (params: Params<C[K]>, actor: Actor) => Promise<Result<C[K]>>;
+};
+
+/** The broker's actions for a contract: its validator and its words, and one handler each. */
+export function implement<C extends ServiceContract>(
+  contract: C,
+  handlers: Handlers<NoInfer<C>>,
+): Record<string, ActionSchema> {
+  const actions = Object.entries(contract).map(([name, action]): [string, ActionSchema] => {
+    // The one place where the contract's types meet the broker's untyped context: the validator has made them true.
+    const handler = handlers[name] as unknown as (params: unknown, actor: Actor) => Promise<unknown>;
+    return [
+      name,
+      {
+        params: { $$strict: action.unknown === "ignore" ? "remove" : true, ...action.params },
+        visibility: action.visibility,
+        auth: action.auth,
+        handler: (ctx: Context<unknown, Meta>) => handler(ctx.params, (ctx.locals as Locals).actor),
+      },
+    ];
+  });
+  return Object.fromEntries(actions);
+}
+
+/**
+ * Calls an action by its contract, wherever it runs. The actor is handed on as a value: what a callee does to its
+ * context never comes back.
+ * @throws an error with a `type` of lib/errors.ts, or one of the broker's own (not there, too slow, queue full)
+ */
+export async function call<C extends ActionContract>(
+  broker: ServiceBroker,
+  action: C,
+  params: Sent<C>,
+  actor: Actor,
+): Promise<Result<C>> {
+  return await broker.call<Result<C>, Sent<C>>(action.name, params, {
+    meta: { actor },
+    ...(actor.requestId !== "" && { requestID: actor.requestId }),
+  });
+}

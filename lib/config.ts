@@ -1,0 +1,147 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
+import { roles, type Role } from "./roles.ts";
+import { EnvReader } from "./env-reader.ts";
+
+export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
+export type ServiceName = (typeof serviceNames)[number];
+export type Env = Readonly<Record<string, string | undefined>>;
+/** Everything that a node needs to know, read once and frozen. Times are in seconds. */
+export type Config = Readonly<ReturnType<typeof readConfig>>;
+export type DatabaseConfig = NonNullable<Config["database"]>;
+export type MailConfig = NonNullable<Config["mail"]>;
+
+/** `EX_CONFIG` of sysexits.h. */
+export const configExitCode = 78;
+
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The configuration has ${problems.length} problem(s)`);
+    this.problems = problems;
+  }
+}
+
+/** The only place that reads the process's environment. `.env` in the working directory is read outside production. */
+export function readEnvironment(): Env {
+  if (process.env["NODE_ENV"] === "production" || !existsSync(".env")) return process.env;
+  return { ...parseEnv(readFileSync(".env", "utf8")), ...process.env };
+}
+
+/**
+ * The names are those of the operators' files (CONTRACT.md section 4).
+ * @throws {ConfigError} with every problem at once, naming variables and never their values
+ */
+export function loadConfig(env: Env): Config {
+  const reader = new EnvReader(env);
+  const config = readConfig(reader);
+  if (reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return Object.freeze(config);
+}
+
+/** Services that hold a database connection; the gateways do not even know its password. */
+const onDatabase: readonly ServiceName[] = ["auth", "users", "mailer", "events"];
+
+/** What a node with these services stands on. */
+export const needs = (services: readonly ServiceName[]) => ({
+  database: services.some((service) => onDatabase.includes(service)),
+  mail: services.includes("mailer"),
+});
+
+/** The services that an environment asks for; what it names wrongly is `loadConfig`'s to tell. */
+export const servicesOf = (env: Env): readonly ServiceName[] => new EnvReader(env).list("SERVICES", serviceNames);
+
+const minAgeNames: Record<Role, string> = { CU: "CUSTOMER", CO: "COURIER", RM: "RESTAURANT_MANAGER", MO: "MODERATOR" };
+const day = 24 * 60 * 60;
+
+function readConfig(env: EnvReader) {
+  const production = env.oneOf("NODE_ENV", ["development", "test", "production"], "development") === "production";
+  const listenOn = production ? "0.0.0.0" : "127.0.0.1";
+  const webPort = env.port("WEB_APP_PORT", 8000);
+  const services = env.list("SERVICES", serviceNames);
+  const needed = needs(services);
+  const webProtocol = env.oneOf("WEB_APP_PROTOCOL", ["http", "https"], "http");
+
+  return {
+    production,
+    logLevel: env.oneOf("LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "silent"], "info"),
+    dataDir: env.text("DATA_DIR", ".data"),
+    services,
+    transporter: env.url("TRANSPORTER", ["nats:", "redis:", "tcp:"]),
+    companyName: env.text("COMPANY_NAME", "Eat Express"),
+    publicUrl: publicUrl(env, production, webProtocol, webPort),
+    secrets: { current: env.secret("SECRET_KEY", production), previous: env.optionalSecret("SECRET_KEY_PREVIOUS") },
+
+    web: {
+      host: env.text("WEB_APP_BIND", listenOn),
+      port: webPort,
+      secureCookies: webProtocol === "https",
+      corsOrigins: env.origins("CORS_ORIGINS"),
+      trustedProxyHops: env.integer("TRUSTED_PROXY_HOPS", 0, { min: 0, max: 10 }),
+    },
+    grpc: { host: env.text("GRPC_SERVER_HOST", listenOn), port: env.port("GRPC_SERVER_PORT", 50051) },
+    database: needed.database ? databaseConfig(env, production) : undefined,
+    mail: needed.mail ? mailConfig(env) : undefined,
+    kafka: kafkaConfig(env),
+
+    accessTokenTtl: env.duration("ACCESS_TOKEN_TTL", day),
+    refreshTokenTtl: env.duration("REFRESH_TOKEN_TTL", 10 * day),
+    sessionMaxAge: 90 * day,
+    verificationLinkTtl: 3 * day,
+    password: {
+      hashCost: env.integer("PASSWORD_HASH_COST", 10, { min: production ? 10 : 4, max: 16 }),
+      pepper: env.optionalSecret("PASSWORD_PEPPER"),
+      previousPepper: env.optionalSecret("PASSWORD_PEPPER_PREVIOUS"),
+    },
+    minAge: Object.fromEntries(
+      roles.map((role) => [
+        role,
+        env.integer(`MIN_AGE_${minAgeNames[role]}`, role === "CU" ? 16 : 18, { min: 0, max: 120 }),
+      ]),
+    ) as Readonly<Record<Role, number>>,
+  };
+}
+
+/** Where links start. The operators' files have `WEB_APP_HOST=0.0.0.0`, which nobody can open. */
+function publicUrl(env: EnvReader, production: boolean, protocol: string, port: number): string {
+  const configured = env.url("PUBLIC_URL", ["http:", "https:"]);
+  if (configured !== undefined) return configured.replace(/\/+$/, "");
+  const host = env.text("WEB_APP_HOST", "localhost");
+  if (host !== "0.0.0.0") return `${protocol}://${host}:${port}`;
+  if (production) env.problem("PUBLIC_URL", "is required when WEB_APP_HOST is 0.0.0.0");
+  return `${protocol}://localhost:${port}`;
+}
+
+const databaseConfig = (env: EnvReader, production: boolean) => ({
+  host: env.required("PG_HOST"),
+  port: env.port("PG_PORT", 5432),
+  database: env.required("PG_DATABASE"),
+  user: env.required("PG_USER"),
+  password: env.password("PG_PASSWORD", production),
+});
+
+const mailConfig = (env: EnvReader) => ({
+  host: env.required("EMAIL_HOST"),
+  port: env.port("EMAIL_PORT", 587),
+  user: env.optional("EMAIL_HOST_USER"),
+  password: env.optional("EMAIL_HOST_PASSWORD"),
+  ssl: env.boolean("EMAIL_USE_SSL", false),
+  from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
+});
+
+function kafkaConfig(env: EnvReader) {
+  const host = env.optional("KAFKA_BOOTSTRAP_SERVER_HOST");
+  const port = env.port("KAFKA_BOOTSTRAP_SERVER_PORT", 9092);
+  const user = env.optional("KAFKA_BROKER_USER");
+  const settings = {
+    brokers: [`${host ?? ""}:${port}`],
+    user,
+    password: user === undefined ? undefined : env.required("KAFKA_BROKER_PASSWORD"),
+    mechanism: env.oneOf("KAFKA_SASL_MECHANISM", ["plain", "scram-sha-256", "scram-sha-512"], "plain"),
+    ssl: env.boolean("KAFKA_SSL", false)
+      ? { ca: env.file("KAFKA_SSL_CA"), cert: env.file("KAFKA_SSL_CERT"), key: env.file("KAFKA_SSL_KEY") }
+      : undefined,
+  };
+  return host === undefined ? undefined : settings;
+}

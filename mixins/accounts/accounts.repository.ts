@@ -1,0 +1,134 @@
+import type { EmailAddress } from "../../lib/email-address.ts";
+import type { Role } from "../../lib/roles.ts";
+import { isUniqueViolation } from "../database/database-errors.ts";
+import type { Sql, Transaction } from "../database/database.ts";
+import type { Account, Profile } from "./account.ts";
+
+const columns = `
+  u.id, u.email, u.email_canonical as "emailCanonical", u.pending_email as "pendingEmail", u.role,
+  u.roles_held as "rolesHeld", u.is_active as "isActive", u.is_email_verified as "isEmailVerified",
+  u.is_staff as "isStaff", u.last_login as "lastLogin", u.session_epoch as "sessionEpoch", u.version,
+  json_build_object('firstName', p.first_name, 'lastName', p.last_name, 'phone', p.phone,
+    'birthDate', p.birth_date, 'imagePath', p.image_path) as profile`;
+const tables = "users u join user_profiles p on p.user_id = u.id";
+
+export interface NewAccount {
+  readonly email: EmailAddress;
+  readonly passwordHash: string;
+  readonly role: Role;
+  readonly isEmailVerified: boolean;
+  readonly profile: Omit<Profile, "imagePath">;
+}
+
+/** The account and its profile; `undefined` when the address is taken, in whatever spelling. */
+export async function insertAccount(tx: Transaction, account: NewAccount): Promise<Account | undefined> {
+  const { email, profile } = account;
+  // "on conflict" and not a caught error: that would leave the transaction unusable.
+  const [user] = await tx.query<{ id: number }>(
+    `insert into users (email, email_canonical, password_hash, role, roles_held, is_email_verified, version)
+     values ($1, $2, $3, $4, array[$4], $5, 1) on conflict (email_canonical) do nothing returning id`,
+    [email.address, email.canonical, account.passwordHash, account.role, account.isEmailVerified],
+  );
+  if (!user) return undefined;
+  await tx.query(
+    `insert into user_profiles (user_id, first_name, last_name, phone, birth_date) values ($1, $2, $3, $4, $5)`,
+    [user.id, profile.firstName, profile.lastName, profile.phone, profile.birthDate],
+  );
+  return await findAccount(tx, user.id);
+}
+
+export async function findAccount(sql: Sql, id: number): Promise<Account | undefined> {
+  const [account] = await sql.query<Account>(`select ${columns} from ${tables} where u.id = $1`, [id]);
+  return account;
+}
+
+/** The account as it stands, locked until the transaction ends: nobody else changes it meanwhile. */
+export async function lockAccount(tx: Transaction, id: number): Promise<Account | undefined> {
+  const [account] = await tx.query<Account>(`select ${columns} from ${tables} where u.id = $1 for update of u`, [id]);
+  return account;
+}
+
+export interface Credentials {
+  readonly id: number;
+  readonly passwordHash: string;
+  readonly isActive: boolean;
+}
+
+export async function findCredentials(
+  sql: Sql,
+  by: { canonicalEmail: string } | { id: number },
+): Promise<Credentials | undefined> {
+  const [where, value] = "id" in by ? ["id", by.id] : ["email_canonical", by.canonicalEmail];
+  const [credentials] = await sql.query<Credentials>(
+    `select id, password_hash as "passwordHash", is_active as "isActive" from users where ${where} = $1`,
+    [value],
+  );
+  return credentials;
+}
+
+/** Signing in is no change of the account: no version, no event. */
+export async function recordLogin(tx: Transaction, id: number): Promise<void> {
+  await tx.query("update users set last_login = now() where id = $1", [id]);
+}
+
+/** The same password under the current cost and pepper: no change either. */
+export async function replaceHash(tx: Transaction, id: number, passwordHash: string): Promise<void> {
+  await tx.query("update users set password_hash = $2 where id = $1", [id, passwordHash]);
+}
+
+/** Columns that a change may set; `changeAccount` is the only caller. */
+export interface AccountColumns {
+  readonly email?: EmailAddress;
+  readonly pendingEmail?: string | null;
+  readonly passwordHash?: string;
+  readonly role?: Role;
+  readonly isActive?: boolean;
+  readonly isEmailVerified?: boolean;
+  /** Ends every session of the account, on every node. */
+  readonly endSessions?: boolean;
+  readonly profile?: Partial<Profile>;
+}
+
+/** @returns false when the new address belongs to another account; the transaction must then be given up */
+export async function updateAccount(tx: Transaction, id: number, to: AccountColumns): Promise<boolean> {
+  try {
+    await tx.query(
+      `update users set version = version + 1,
+         email = coalesce($2, email), email_canonical = coalesce($3, email_canonical),
+         pending_email = case when $4 then $5 else pending_email end,
+         password_hash = coalesce($6, password_hash),
+         role = coalesce($7, role),
+         roles_held = case when $7 = any(roles_held) or $7 is null then roles_held else roles_held || $7 end,
+         is_active = coalesce($8, is_active), is_email_verified = coalesce($9, is_email_verified),
+         session_epoch = session_epoch + $10
+       where id = $1`,
+      [
+        id,
+        to.email?.address,
+        to.email?.canonical,
+        to.pendingEmail !== undefined,
+        to.pendingEmail,
+        to.passwordHash,
+        to.role,
+        to.isActive,
+        to.isEmailVerified,
+        to.endSessions === true ? 1 : 0,
+      ],
+    );
+  } catch (error) {
+    if (isUniqueViolation(error, "users_email_unique")) return false;
+    throw error;
+  }
+  if (to.profile) await updateProfile(tx, id, to.profile);
+  return true;
+}
+
+async function updateProfile(tx: Transaction, id: number, to: Partial<Profile>): Promise<void> {
+  await tx.query(
+    `update user_profiles set
+       first_name = coalesce($2, first_name), last_name = coalesce($3, last_name), phone = coalesce($4, phone),
+       birth_date = coalesce($5, birth_date), image_path = case when $6 then $7 else image_path end
+     where user_id = $1`,
+    [id, to.firstName, to.lastName, to.phone, to.birthDate, to.imagePath !== undefined, to.imagePath],
+  );
+}

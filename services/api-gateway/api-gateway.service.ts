@@ -1,0 +1,59 @@
+import type { ServiceSchema } from "moleculer";
+import { call } from "../../lib/actions.ts";
+import { system } from "../../lib/principal.ts";
+import { createSecurityLog } from "../../lib/security-log.ts";
+import { createAccessGuard } from "../../mixins/access-guard.ts";
+import type { Node } from "../../mixins/node.ts";
+import { authContract } from "../auth/auth.contract.ts";
+import { eventsContract } from "../events/events.contract.ts";
+import { mailerContract } from "../mailer/mailer.contract.ts";
+import { serveHealth, type Check, type Status } from "./health.ts";
+import { serveMailbox } from "./mailbox.ts";
+import { serveMedia } from "./media.ts";
+import { routes } from "./routes.ts";
+import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
+import { serveRoutes } from "./serve-routes.ts";
+import { serveVerification } from "./verify-page.ts";
+
+/** The door for browsers and apps. Holds no business rule and no database connection. */
+export default function apiGatewayService(node: Node): ServiceSchema {
+  const { config, broker, log } = node;
+  const guard = createAccessGuard(node, (user_id, session_id) =>
+    call(broker, authContract.accessState, { user_id, session_id }, system),
+  );
+  const deps = { broker, guard, secureCookies: config.web.secureCookies };
+  const server = createServer(config, log, createSecurityLog(log));
+  const served = recordRoutes(server);
+  serveRoutes(server, deps, routes);
+  serveVerification(server, deps, config.companyName);
+  serveMedia(server);
+  serveHealth(server, checks(node));
+  if (!config.production) serveMailbox(server, config.dataDir);
+  refuseOtherMethods(server, [...served]);
+
+  return {
+    name: "api-gateway",
+    started: async () => {
+      const address = await server.listen({ host: config.web.host, port: config.web.port });
+      log.info({ address }, `HTTP listens on ${address}`);
+    },
+    stopped: () => server.close(),
+  };
+}
+
+/** Without the database nothing works; everything else only waits. */
+function checks({ broker, config }: Node): Record<string, Check> {
+  type HealthAction = typeof authContract.health | typeof eventsContract.health | typeof mailerContract.health;
+  const ask = async (action: HealthAction, otherwise: Status): Promise<Status> => {
+    const health = await call(broker, action, {}, system).catch(() => ({ status: otherwise }));
+    return health.status;
+  };
+  return {
+    database: () => ask(authContract.health, "down"),
+    kafka: () => ask(eventsContract.health, "degraded"),
+    smtp: () => ask(mailerContract.health, "degraded"),
+    ...(config.transporter !== undefined && {
+      transporter: () => Promise.resolve(broker.transit?.connected === true ? "ok" : "degraded"),
+    }),
+  };
+}

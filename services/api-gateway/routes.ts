@@ -1,0 +1,112 @@
+import type { ActionContract, Result, Sent } from "../../lib/contract.ts";
+import { rule, type Rule } from "../../lib/schema.ts";
+import { fullViewRule } from "../../mixins/accounts/account.ts";
+import { authContract, type SessionTokens } from "../auth/auth.contract.ts";
+import { usersContract } from "../users/users.contract.ts";
+import type { RequestCookies } from "./cookies.ts";
+
+export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** What a route makes of an action's result. */
+export interface Answer {
+  readonly body: unknown;
+  readonly cookies?: { readonly signIn: SessionTokens } | "sign-out";
+}
+
+export interface Route {
+  readonly method: Method;
+  /** Fastify's form; the slash at the end is optional for clients. */
+  readonly path: string;
+  readonly action: ActionContract;
+  /** Whether parameters are read from the JSON body. */
+  readonly body: boolean;
+  /** Path parameters under the names that the action gives them. */
+  readonly pathParams: Readonly<Record<string, string>>;
+  /** Parameters that the route decides: they beat the body's. */
+  readonly fixed: (cookies: RequestCookies) => Readonly<Record<string, unknown>>;
+  /** On a route for anyone: whether a valid access token is looked at all the same. */
+  readonly identify: boolean;
+  readonly status: 200 | 201 | 204;
+  readonly answer: (result: unknown) => Answer;
+  /** The answer's body, for OpenAPI. */
+  readonly answers: Rule;
+}
+
+interface RouteOptions<C extends ActionContract> {
+  body?: boolean;
+  pathParams?: Readonly<Record<string, Extract<keyof Sent<C>, string>>>;
+  fixed?: (cookies: RequestCookies) => Partial<Sent<C>>;
+  identify?: boolean;
+  status?: Route["status"];
+  answers?: Rule;
+}
+
+const detailRule = rule({ type: "object", strict: true, props: { detail: { type: "string" } } });
+const emptyRule = rule({ type: "object", strict: true, props: {} });
+
+function route<C extends ActionContract>(
+  [method, path]: readonly [Method, string],
+  action: C,
+  answer: (result: Result<C>) => Answer,
+  { body = false, pathParams = {}, fixed = () => ({}), identify = false, status = 200, answers }: RouteOptions<C> = {},
+): Route {
+  return {
+    method,
+    path: `/api/v1${path}`,
+    action,
+    body,
+    pathParams,
+    fixed,
+    identify,
+    status,
+    // The table is read by one loop that knows no action's type; here they still belong together.
+    answer: answer as (result: unknown) => Answer,
+    answers: answers ?? action.returns,
+  };
+}
+
+const asIs = (result: unknown): Answer => ({ body: result });
+const detail = (text: string) => (): Answer => ({ body: { detail: text } });
+const signedIn = (tokens: SessionTokens): Answer => ({ body: {}, cookies: { signIn: tokens } });
+
+const registration = (path: string, role: "CU" | "CO" | "RM"): Route =>
+  route(["POST", path], authContract.register, ({ user, tokens }) => ({ body: user, cookies: { signIn: tokens } }), {
+    body: true,
+    fixed: () => ({ role }),
+    status: 201,
+    answers: fullViewRule,
+  });
+
+/** The REST contract in one table (CONTRACT.md, sections 1 and 5). */
+export const routes: readonly Route[] = [
+  registration("/users/customers/", "CU"),
+  registration("/users/couriers/", "CO"),
+  registration("/users/managers/", "RM"),
+  route(["POST", "/users/moderators/"], authContract.createModerator, asIs, { body: true, status: 201 }),
+  route(["GET", "/users/current/"], usersContract.current, asIs),
+  route(
+    ["GET", "/users/current/send-activation/"],
+    authContract.sendVerification,
+    detail("Verification email sent successfully"),
+    { answers: detailRule },
+  ),
+  route(["POST", "/tokens/"], authContract.login, signedIn, { body: true, answers: emptyRule }),
+  route(["POST", "/tokens/refresh/"], authContract.refresh, signedIn, {
+    fixed: ({ refreshToken = "" }) => ({ refresh_token: refreshToken }),
+    identify: true,
+    answers: emptyRule,
+  }),
+  route(["POST", "/tokens/clear/"], authContract.logout, () => ({ body: {}, cookies: "sign-out" }), {
+    fixed: ({ refreshToken }) => (refreshToken === undefined ? {} : { refresh_token: refreshToken }),
+    identify: true,
+    answers: emptyRule,
+  }),
+];
+
+/** GET verifies only for `Accept: application/json`; browsers get a page instead (verify-page.ts). */
+export const verifyRoute = route(
+  ["GET", "/users/:uidb64/verify/:token/"],
+  authContract.verifyEmail,
+  detail("Email has been successfully verified"),
+  { pathParams: { uidb64: "user_reference", token: "token" }, answers: detailRule },
+);

@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import type { Config } from "../../lib/config.ts";
+import { ServiceError } from "../../lib/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import type { SecurityLog } from "../../lib/security-log.ts";
+import { parseJsonBody } from "./json-body.ts";
+import { errorHandler, sendError } from "./on-error.ts";
+import { isForeignRequest, originRule } from "./origins.ts";
+import { securityHeaders } from "./security-headers.ts";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** Takes a form's POST, not JSON. Its path holds a one-time token, which is its defence against foreign pages. */
+    readonly form?: boolean;
+  }
+  interface FastifyRequest {
+    /** The account that makes the request, for the log. */
+    userId?: number;
+  }
+}
+
+const bodyLimit = 16 * 1024;
+const corsMaxAgeSeconds = 600;
+const allowedHeaders = "content-type, authorization, x-csrftoken, x-request-id, idempotency-key";
+const allowedMethods = "GET, POST, PUT, PATCH, DELETE";
+const requestIdForm = /^[A-Za-z0-9-]{1,64}$/;
+const unsafeMethods = new Set(["POST", "PUT", "PATCH", "DELETE"]);
+
+export interface ServedRoute {
+  readonly method: string;
+  readonly url: string;
+}
+
+/** Collects what is served from now on: the whole truth about the gateway's surface. */
+export function recordRoutes(server: FastifyInstance): readonly ServedRoute[] {
+  const served: ServedRoute[] = [];
+  server.addHook("onRoute", ({ url, method }) => {
+    for (const one of [method].flat()) served.push({ method: one, url });
+  });
+  return served;
+}
+
+/** An HTTP server with every rule that holds for all routes, and no route yet. */
+export function createServer(config: Config, log: Log, securityLog: SecurityLog): FastifyInstance {
+  const mayUse = originRule(config);
+  const staticHeaders = securityHeaders(config.web.secureCookies);
+  const server = Fastify({
+    logger: false,
+    bodyLimit,
+    trustProxy: (_, hop) => hop < config.web.trustedProxyHops,
+    // A client's own id only when it is harmless in a log.
+    genReqId: ({ headers }) => {
+      const id = headers["x-request-id"];
+      return typeof id === "string" && requestIdForm.test(id) ? id : randomUUID();
+    },
+    routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
+    exposeHeadRoutes: false,
+    requestTimeout: 15_000,
+    keepAliveTimeout: 65_000,
+    http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024 },
+    forceCloseConnections: "idle",
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => void errorHandler(log)(error, request, reply),
+  });
+
+  server.addHook("onRequest", async (request, reply) => {
+    const { origin } = request.headers;
+    reply.headers(staticHeaders);
+    reply.header("x-request-id", request.id);
+    if (origin !== undefined && mayUse(origin)) {
+      reply.headers({ "access-control-allow-origin": origin, "access-control-allow-credentials": "true" });
+    }
+    if (request.method === "OPTIONS") return await answerPreflight(reply);
+    const encoding = request.headers["content-encoding"];
+    if (encoding !== undefined && encoding !== "identity") throw new ServiceError("unsupported_media_type");
+    const foreign = unsafeMethods.has(request.method) && isForeignRequest(request.headers, mayUse);
+    if (foreign && request.routeOptions.config.form !== true) {
+      const { ip, headers, id } = request;
+      const actor = { principal: undefined, requestId: id, ip, userAgent: headers["user-agent"] ?? "" };
+      securityLog("malicious_csrf", actor);
+      throw new ServiceError("cross_site_request");
+    }
+  });
+
+  server.addHook("onResponse", async (request, reply) => {
+    log.info(
+      {
+        event: "http_request",
+        method: request.method,
+        // The pattern and never the URL: links have their token in the path.
+        route: request.routeOptions.url ?? "none",
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        user_id: request.userId,
+        ip: request.ip,
+        request_id: request.id,
+      },
+      `${request.method} ${request.routeOptions.url ?? "none"} ${reply.statusCode}`,
+    );
+    return Promise.resolve();
+  });
+
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser("application/json", { parseAs: "string" }, (_, text, done) => {
+    try {
+      done(null, parseJsonBody(String(text)));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  server.addContentTypeParser("application/x-www-form-urlencoded", { parseAs: "string" }, (request, text, done) => {
+    if (request.routeOptions.config.form === true) done(null, new URLSearchParams(String(text)));
+    else done(new ServiceError("unsupported_media_type"));
+  });
+  server.setErrorHandler(errorHandler(log));
+  server.setNotFoundHandler((_, reply) => sendError(reply, "not_found"));
+  return server;
+}
+
+/** Never routed further: an OPTIONS request runs no action. */
+async function answerPreflight(reply: FastifyReply): Promise<unknown> {
+  reply.header("access-control-allow-methods", allowedMethods);
+  reply.header("access-control-allow-headers", allowedHeaders);
+  reply.header("access-control-max-age", corsMaxAgeSeconds);
+  return await reply.code(204).send();
+}
+
+/** Once all routes are there: a known path with a method that it does not have is 405 with `Allow`, and executes nothing. */
+export function refuseOtherMethods(server: FastifyInstance, served: readonly ServedRoute[]): void {
+  const all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+  for (const [url, routes] of Map.groupBy(served, (route) => route.url)) {
+    const known = routes.map((route) => route.method);
+    server.route({
+      url,
+      method: all.filter((method) => !known.includes(method)),
+      handler: (_, reply) => sendError(reply.header("allow", known.join(", ")), "method_not_allowed"),
+    });
+  }
+}

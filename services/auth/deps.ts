@@ -1,0 +1,16 @@
+import type { Clock } from "../../lib/clock.ts";
+import type { Config } from "../../lib/config.ts";
+import type { KeyRing } from "../../lib/keys.ts";
+import type { SecurityLog } from "../../lib/security-log.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import type { Passwords } from "./passwords.ts";
+
+/** What the stories with credentials stand on. */
+export interface AuthDeps {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly db: Database;
+  readonly passwords: Passwords;
+  readonly keys: { readonly access: KeyRing; readonly refresh: KeyRing; readonly oneTime: KeyRing };
+  readonly securityLog: SecurityLog;
+}

@@ -1,0 +1,59 @@
+import { timingSafeEqual } from "node:crypto";
+import type { Params } from "../../lib/contract.ts";
+import { ServiceError } from "../../lib/errors.ts";
+import type { Actor } from "../../lib/principal.ts";
+import { findAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { endSession, lockLiveSession, rotateSession } from "../../mixins/accounts/sessions.repository.ts";
+import type { authContract, SessionTokens } from "./auth.contract.ts";
+import type { AuthDeps } from "./deps.ts";
+import { readRefreshToken, successorOf, type RefreshToken } from "./refresh-token.ts";
+import { sessionTokens } from "./start-session.ts";
+
+/** How long an old token still gets the successor that was already given for it: a lost answer on a mobile network. */
+const graceSeconds = 30;
+
+/**
+ * Somebody exchanges a refresh token. Each is good for one exchange; the same one again within the grace time, while its
+ * successor is unused, gives the same successor. Any other use of an old token means that two parties hold it: the
+ * session ends.
+ */
+export async function refresh(
+  deps: AuthDeps,
+  input: Params<typeof authContract.refresh>,
+  actor: Actor,
+): Promise<SessionTokens> {
+  const presented = readRefreshToken(deps.keys.refresh, input.refresh_token);
+  if (!presented) throw new ServiceError("invalid_token");
+  const outcome = await rotate(deps, presented, actor);
+  if (outcome.event) deps.securityLog(outcome.event, actor, { session_id: presented.sessionId });
+  if (!outcome.tokens) throw new ServiceError("invalid_token");
+  return outcome.tokens;
+}
+
+interface Outcome {
+  readonly tokens?: SessionTokens;
+  readonly event?: "session_renewed" | "authn_token_reuse" | "session_use_after_expire";
+}
+
+/** The outcome is returned and not thrown: ending a stolen session must be committed. */
+async function rotate(deps: AuthDeps, presented: RefreshToken, actor: Actor): Promise<Outcome> {
+  return await deps.db.transaction(async (tx): Promise<Outcome> => {
+    const session = await lockLiveSession(tx, presented.sessionId);
+    if (!session) return { event: "session_use_after_expire" };
+    // An access cookie of one account with a refresh cookie of another: somebody planted one of them.
+    if (actor.principal && actor.principal.userId !== session.userId) return {};
+    const account = await findAccount(tx, session.userId);
+    if (!account?.isActive) return {};
+    const next = successorOf(deps.keys.refresh, presented);
+    const tokens = sessionTokens(deps, account, next, session.browserSession);
+    if (timingSafeEqual(presented.hash, session.refreshHash)) {
+      await rotateSession(tx, session.id, next.hash, deps.config.refreshTokenTtl);
+      return { tokens, event: "session_renewed" };
+    }
+    // The successor is still the current token, so nobody has used it.
+    const again = session.previousRefreshHash && timingSafeEqual(presented.hash, session.previousRefreshHash);
+    if (again && session.secondsSinceRotation <= graceSeconds) return { tokens };
+    await endSession(tx, session.id, "reuse");
+    return { event: "authn_token_reuse" };
+  });
+}

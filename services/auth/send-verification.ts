@@ -1,0 +1,36 @@
+import { ServiceError } from "../../lib/errors.ts";
+import type { Actor } from "../../lib/principal.ts";
+import type { Account } from "../../mixins/accounts/account.ts";
+import { lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { queueMail } from "../../mixins/accounts/mails.repository.ts";
+import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import type { Transaction } from "../../mixins/database/database.ts";
+import type { AuthDeps } from "./deps.ts";
+
+/** Somebody asks for the verification link again. */
+export async function sendVerification(deps: AuthDeps, actor: Actor): Promise<Record<string, never>> {
+  await deps.db.transaction(async (tx) => {
+    const account = await lockAccount(tx, actor.principal?.userId ?? 0);
+    if (!account) throw new ServiceError("not_authenticated");
+    if (account.isEmailVerified) throw new ServiceError("email_already_verified");
+    await queueVerificationMail(deps, tx, account);
+  });
+  return {};
+}
+
+/** A link to the stored address; links mailed before stop working. */
+export async function queueVerificationMail(deps: AuthDeps, tx: Transaction, account: Account): Promise<void> {
+  const oneTimeTokenId = await issueOneTimeToken(tx, {
+    userId: account.id,
+    purpose: "verify-email",
+    address: account.email,
+    ttlSeconds: deps.config.verificationLinkTtl,
+  });
+  await queueMail(tx, {
+    kind: "verify-email",
+    userId: account.id,
+    address: account.email,
+    data: { role: account.role, first_name: account.profile.firstName },
+    oneTimeTokenId,
+  });
+}

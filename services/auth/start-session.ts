@@ -1,0 +1,52 @@
+import { randomUUID } from "node:crypto";
+import { signAccessToken } from "../../lib/access-token.ts";
+import type { Actor } from "../../lib/principal.ts";
+import { insertSession } from "../../mixins/accounts/sessions.repository.ts";
+import type { Transaction } from "../../mixins/database/database.ts";
+import type { SessionTokens } from "./auth.contract.ts";
+import type { AuthDeps } from "./deps.ts";
+import { firstRefreshToken, type RefreshToken } from "./refresh-token.ts";
+
+interface SessionOwner {
+  readonly id: number;
+  readonly sessionEpoch: number;
+}
+
+const maxUserAgent = 256;
+
+/** A new session and its first pair of tokens; the caller's transaction decides whether it comes to be. */
+export async function startSession(
+  deps: AuthDeps,
+  tx: Transaction,
+  owner: SessionOwner,
+  actor: Actor,
+  browserSession: boolean,
+): Promise<SessionTokens> {
+  const refresh = firstRefreshToken(deps.keys.refresh, randomUUID());
+  await insertSession(tx, {
+    id: refresh.sessionId,
+    userId: owner.id,
+    refreshHash: refresh.hash,
+    browserSession,
+    ip: actor.ip,
+    userAgent: actor.userAgent.slice(0, maxUserAgent),
+    idleSeconds: deps.config.refreshTokenTtl,
+    maxAgeSeconds: deps.config.sessionMaxAge,
+  });
+  return sessionTokens(deps, owner, refresh, browserSession);
+}
+
+export function sessionTokens(
+  { config, keys, clock }: AuthDeps,
+  owner: SessionOwner,
+  refresh: RefreshToken,
+  browserSession: boolean,
+): SessionTokens {
+  const claims = { userId: owner.id, sessionId: refresh.sessionId, epoch: owner.sessionEpoch };
+  return {
+    access_token: signAccessToken(keys.access, clock, config.accessTokenTtl, claims),
+    refresh_token: refresh.text,
+    access_max_age: browserSession ? null : config.accessTokenTtl,
+    refresh_max_age: browserSession ? null : config.refreshTokenTtl,
+  };
+}

@@ -1,0 +1,49 @@
+import type { ServiceSchema } from "moleculer";
+import type { Health } from "../../lib/health.ts";
+import { implement } from "../../lib/actions.ts";
+import { repeat, type Loop } from "../../lib/repeat.ts";
+import { openServiceDatabase, type Node } from "../../mixins/node.ts";
+import { eventsContract } from "./events.contract.ts";
+import { connectKafka } from "./kafka.ts";
+import { seekLeadership } from "./leadership.ts";
+import { relayOutbox } from "./relay.ts";
+import { changesTopic } from "./topics.ts";
+
+const pollMs = 1000;
+
+/** Carries the outbox to Kafka; does not know what an event means. Without Kafka the events wait where they are. */
+export default function eventsService(node: Node): ServiceSchema {
+  const { config, log } = node;
+  const db = openServiceDatabase(node, "events", 3);
+  const kafka = config.kafka && connectKafka(config.kafka, log);
+  const leadership = seekLeadership(db);
+  let loop: Loop | undefined;
+  return {
+    name: "events",
+    actions: implement(eventsContract, {
+      health: async (): Promise<Health> => {
+        const answers = kafka?.partitions(changesTopic).then(
+          () => true,
+          () => false,
+        );
+        return { status: (await answers) === true ? "ok" : "degraded" };
+      },
+    }),
+    events: { "outbox.appended": () => loop?.wake() },
+    started: () => {
+      if (!kafka) {
+        log.info({}, "no Kafka is configured: events wait in the outbox");
+        return;
+      }
+      loop = repeat("event relay", log, pollMs, async () =>
+        (await leadership.held()) ? await relayOutbox({ db, kafka, log }) : "done",
+      );
+    },
+    stopped: async () => {
+      await loop?.stop();
+      await leadership.release();
+      await kafka?.close();
+      await db.close();
+    },
+  };
+}

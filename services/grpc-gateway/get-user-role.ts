@@ -1,0 +1,53 @@
+import type { Log } from "../../lib/log.ts";
+import type { Role } from "../../lib/roles.ts";
+import type { Access, AccessGuard, AccessRefusal } from "../../mixins/access-guard.ts";
+import type { GetUserRoleRequest, GetUserRoleResponse } from "./server.ts";
+
+type GrpcStatus = "INVALID_ARGUMENT" | "UNAUTHENTICATED" | "UNAVAILABLE";
+
+/** A refusal with exactly the text of the contract: the callers compare it. */
+export class GrpcRefusal extends Error {
+  override readonly name = "GrpcRefusal";
+  readonly status: GrpcStatus;
+  constructor(status: GrpcStatus, details: string) {
+    super(details);
+    this.status = status;
+  }
+}
+
+/** `UserRole` of roles.proto. */
+const roleNumbers: Readonly<Record<Role, number>> = { CU: 1, CO: 2, RM: 3, MO: 4 };
+const refusals: Readonly<Record<AccessRefusal, () => GrpcRefusal>> = {
+  invalid_token: () => new GrpcRefusal("INVALID_ARGUMENT", "Invalid access token"),
+  session_ended: () => new GrpcRefusal("UNAUTHENTICATED", "Session has ended"),
+  inactive_account: () => new GrpcRefusal("UNAUTHENTICATED", "User isn't active"),
+};
+/** The callers set no deadline, and every page of the platform waits for this. */
+const deadlineMs = 900;
+
+/** Another service asks who a token belongs to. The callers take UNAUTHENTICATED for "anonymous", all else for an error. */
+export function getUserRole(guard: AccessGuard, log: Log) {
+  return async (request: GetUserRoleRequest): Promise<GetUserRoleResponse> => {
+    if (request.access_token === "") throw new GrpcRefusal("INVALID_ARGUMENT", "Missing access token");
+    const access = await withinDeadline(guard.check(request.access_token)).catch((error: unknown) => {
+      log.warn({ reason: error instanceof Error ? error.message : String(error) }, "a role cannot be known now");
+      throw new GrpcRefusal("UNAVAILABLE", "Try again later");
+    });
+    if (access.refusal !== undefined) throw refusals[access.refusal]();
+    if (!access.principal.verified) throw new GrpcRefusal("UNAUTHENTICATED", "User has got unverified email");
+    if (access.isStaff) throw new GrpcRefusal("UNAUTHENTICATED", "User is staff");
+    return { user_id: String(access.principal.userId), role: roleNumbers[access.principal.role] };
+  };
+}
+
+async function withinDeadline(check: Promise<Access>): Promise<Access> {
+  let timer: NodeJS.Timeout | undefined;
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("no answer in time")), deadlineMs);
+  });
+  try {
+    return await Promise.race([check, deadline]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

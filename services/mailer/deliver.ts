@@ -1,0 +1,72 @@
+import type { Config } from "../../lib/config.ts";
+import type { KeyRing } from "../../lib/keys.ts";
+import type { Log } from "../../lib/log.ts";
+import { mintOneTimeToken } from "../../lib/one-time-token.ts";
+import { encodeUserId } from "../../lib/user-reference.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import { claimMails, markFailed, markSent, type QueuedMail } from "./mail-queue.repository.ts";
+import type { Templates } from "./templates.ts";
+import type { MailTransport } from "./transport.ts";
+
+export interface MailerDeps {
+  readonly config: Pick<Config, "publicUrl" | "companyName">;
+  readonly db: Database;
+  readonly keys: KeyRing;
+  readonly templates: Templates;
+  readonly transport: MailTransport;
+  readonly log: Log;
+}
+
+const batch = 10;
+const firstRetrySeconds = 5;
+const maxRetrySeconds = 15 * 60;
+
+/** Sends what is due. @returns "more" when there may be more to send at once */
+export async function deliverMails(deps: MailerDeps): Promise<"more" | "done"> {
+  const mails = await claimMails(deps.db, batch);
+  await Promise.all(mails.map((mail) => deliver(deps, mail)));
+  return mails.length === batch ? "more" : "done";
+}
+
+async function deliver({ config, db, keys, templates, transport, log }: MailerDeps, mail: QueuedMail): Promise<void> {
+  try {
+    const link = linkOf(config.publicUrl, keys, mail);
+    const { subject, text, html } = templates.render(mail.kind, mail.data.role, {
+      companyName: config.companyName,
+      firstName: mail.data.first_name,
+      link,
+    });
+    const host = new URL(config.publicUrl).hostname;
+    await transport.send({ to: mail.address, messageId: `${mail.id}@${host}`, subject, text, html });
+  } catch (error) {
+    const retry = isPermanent(error) ? undefined : Math.min(maxRetrySeconds, firstRetrySeconds * 2 ** mail.attempts);
+    // The server's code alone: its sentence may repeat the address.
+    const reason = reasonOf(error);
+    log.warn(
+      { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, reason, retry_s: retry },
+      "a mail was not sent",
+    );
+    await markFailed(db, mail.id, reason, retry);
+    return;
+  }
+  await markSent(db, mail.id);
+  log.info({ mail_id: mail.id, kind: mail.kind, user_id: mail.userId }, "a mail was sent");
+}
+
+/** Made anew at every attempt: it lies nowhere in between. */
+function linkOf(publicUrl: string, keys: KeyRing, { userId, oneTimeTokenId }: QueuedMail): string {
+  if (oneTimeTokenId === null) return publicUrl;
+  const token = mintOneTimeToken(keys, "verify-email", oneTimeTokenId);
+  return `${publicUrl}/api/v1/users/${encodeUserId(userId)}/verify/${token}/`;
+}
+
+/** RFC 5321, 4.2.1: 5yz will not get better by itself. A login that fails is the operator's to mend: it is tried again. */
+const isPermanent = (error: unknown): boolean => {
+  const smtp = error as { responseCode?: number; code?: string };
+  return smtp.code !== "EAUTH" && smtp.responseCode !== undefined && smtp.responseCode >= 500;
+};
+
+const reasonOf = (error: unknown): string => {
+  const { code, responseCode, name } = error as { code?: string; responseCode?: number; name?: string };
+  return [code ?? name, responseCode].filter((part) => part !== undefined).join(" ");
+};

@@ -1,0 +1,62 @@
+import nodemailer from "nodemailer";
+import type { MailConfig } from "../../lib/config.ts";
+
+export interface OutgoingMail {
+  /** One address as stored, checked by lib/email-address.ts. */
+  readonly to: string;
+  /** Without angle brackets; the same at every attempt, so that a mail delivered twice can be recognised. */
+  readonly messageId: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+}
+
+export interface MailTransport {
+  /** Resolves when the SMTP server has taken the mail; rejects otherwise, within half a minute. */
+  send(mail: OutgoingMail): Promise<void>;
+  /** Whether the server lets us in. */
+  verify(): Promise<boolean>;
+  close(): void;
+}
+
+const timeoutMs = 10_000;
+
+/** The only file that imports nodemailer. */
+export function createTransport(mail: MailConfig, companyName: string): MailTransport {
+  const smtp = nodemailer.createTransport({
+    pool: true,
+    maxConnections: 2,
+    host: mail.host,
+    port: mail.port,
+    secure: mail.ssl,
+    ...(mail.user !== undefined && { auth: { user: mail.user, pass: mail.password ?? "" } }),
+    // The defaults reach ten minutes.
+    connectionTimeout: timeoutMs,
+    greetingTimeout: timeoutMs,
+    socketTimeout: timeoutMs,
+    disableFileAccess: true,
+    disableUrlAccess: true,
+  });
+  return {
+    send: async ({ to, messageId, subject, text, html }) => {
+      await smtp.sendMail({
+        from: { name: companyName, address: mail.from },
+        // Objects and an explicit envelope: nodemailer parses a string and may find a second recipient in it.
+        to: { name: "", address: to },
+        envelope: { from: mail.from, to: [to] },
+        messageId: `<${messageId}>`,
+        subject,
+        text,
+        html,
+      });
+    },
+    verify: async () => {
+      try {
+        return await smtp.verify();
+      } catch {
+        return false;
+      }
+    },
+    close: () => smtp.close(),
+  };
+}

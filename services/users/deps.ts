@@ -1,0 +1,9 @@
+import type { Clock } from "../../lib/clock.ts";
+import type { Config } from "../../lib/config.ts";
+import type { Database } from "../../mixins/database/database.ts";
+
+export interface UsersDeps {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly db: Database;
+}
