@@ -47,14 +47,17 @@ export function implement<C extends ServiceContract>(
  * context never comes back.
  * @throws an error with a `type` of lib/errors.ts, or one of the broker's own (not there, too slow, queue full)
  */
-export async function call<C extends ActionContract>(
+export async function call<C extends Pick<ActionContract, "name">>(
   broker: ServiceBroker,
   action: C,
   params: Sent<C>,
   actor: Actor,
 ): Promise<Result<C>> {
-  return await broker.call<Result<C>, Sent<C>>(action.name, params, {
-    meta: { actor },
-    ...(actor.requestId !== "" && { requestID: actor.requestId }),
-  });
+  return (await callByName(broker, action.name, params, actor)) as Result<C>;
+}
+
+/** The same for whoever knows the action only at run time: a table of routes. The action's validator still checks. */
+export async function callByName(broker: ServiceBroker, name: string, params: unknown, actor: Actor): Promise<unknown> {
+  const requestId = actor.requestId === "" ? {} : { requestID: actor.requestId };
+  return await broker.call(name, params, { meta: { actor }, ...requestId });
 }

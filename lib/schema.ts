@@ -45,7 +45,12 @@ interface ObjectRule extends Common {
   /** What happens to properties that are not listed: refused (`true`), dropped (`"remove"`). */
   readonly strict: true | "remove";
 }
-export type Rule = StringRule | NumberRule | BooleanRule | EnumRule | ArrayRule | ObjectRule;
+/** For answers alone: fastest-validator has no such rule. */
+interface EitherRule extends Common {
+  readonly type: "either";
+  readonly of: readonly Rule[];
+}
+export type Rule = EitherRule | StringRule | NumberRule | BooleanRule | EnumRule | ArrayRule | ObjectRule;
 export interface Shape {
   readonly [property: string]: Rule;
 }
@@ -63,9 +68,12 @@ type Base<R> = R extends { type: "string" }
           ? InferRule<I>[]
           : R extends { type: "object"; props: infer P }
             ? Infer<P>
-            : never;
+            : R extends { type: "either"; of: readonly (infer E)[] }
+              ? InferRule<E>
+              : never;
 /** The static type of one rule. */
-export type InferRule<R> = R extends { nullable: true } ? Base<R> | null : Base<R>;
+// `Rule` itself contains itself: of a rule that is not known more closely nothing can be said.
+export type InferRule<R> = [Rule] extends [R] ? unknown : R extends { nullable: true } ? Base<R> | null : Base<R>;
 type Optional<S, Marks> = { [K in keyof S]: S[K] extends Marks ? K : never }[keyof S];
 type Absent<S> = Exclude<Optional<S, { optional: true }>, Optional<S, { default: unknown }>>;
 type AbsentIn<S> = Optional<S, { optional: true } | { default: unknown }>;
@@ -73,9 +81,9 @@ type Fields<S, Missing extends keyof S> = Simplify<
   { [K in Exclude<keyof S, Missing>]: InferRule<S[K]> } & { [K in Missing]?: InferRule<S[K]> }
 >;
 /** What a handler gets: after validation, so with the defaults filled in. */
-export type Infer<S> = Fields<S, Absent<S>>;
+export type Infer<S> = string extends keyof S ? Record<string, unknown> : Fields<S, Absent<S>>;
 /** What a caller sends. */
-export type Input<S> = Fields<S, AbsentIn<S>>;
+export type Input<S> = string extends keyof S ? Record<string, unknown> : Fields<S, AbsentIn<S>>;
 
 /** Keeps the literal types of a rule without `as const`. */
 export const rule = <const R extends Rule>(r: R): R => r;
@@ -99,6 +107,8 @@ function baseSchema(r: Rule): JsonSchema {
       return { type: r.integer ? "integer" : "number", minimum: r.min, maximum: r.max };
     case "boolean":
       return { type: "boolean" };
+    case "either":
+      return { anyOf: r.of.map(ruleToJsonSchema) };
     case "enum":
       return { type: typeof r.values[0] === "number" ? "number" : "string", enum: r.values };
     case "array":

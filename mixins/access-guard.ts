@@ -39,8 +39,9 @@ export function createAccessGuard(
       if (!claims) return { refusal: "invalid_token" };
       const state = await stateOf(claims.userId, claims.sessionId);
       if (!state) return { refusal: "invalid_token" };
-      if (state.session_ended || state.session_epoch > claims.epoch) return { refusal: "session_ended" };
+      // First: deactivating ends the sessions as well, and this is the reason that helps.
       if (!state.is_active) return { refusal: "inactive_account" };
+      if (state.session_ended || state.session_epoch > claims.epoch) return { refusal: "session_ended" };
       const { userId, sessionId } = claims;
       const principal = { userId, sessionId, role: state.role, verified: state.is_email_verified };
       return { principal, isStaff: state.is_staff };

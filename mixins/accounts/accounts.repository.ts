@@ -4,13 +4,13 @@ import { isUniqueViolation } from "../database/database-errors.ts";
 import type { Sql, Transaction } from "../database/database.ts";
 import type { Account, Profile } from "./account.ts";
 
-const columns = `
+export const accountColumns = `
   u.id, u.email, u.email_canonical as "emailCanonical", u.pending_email as "pendingEmail", u.role,
   u.roles_held as "rolesHeld", u.is_active as "isActive", u.is_email_verified as "isEmailVerified",
   u.is_staff as "isStaff", u.last_login as "lastLogin", u.session_epoch as "sessionEpoch", u.version,
   json_build_object('firstName', p.first_name, 'lastName', p.last_name, 'phone', p.phone,
     'birthDate', p.birth_date, 'imagePath', p.image_path) as profile`;
-const tables = "users u join user_profiles p on p.user_id = u.id";
+export const accountTables = "users u join user_profiles p on p.user_id = u.id";
 
 export interface NewAccount {
   readonly email: EmailAddress;
@@ -38,14 +38,33 @@ export async function insertAccount(tx: Transaction, account: NewAccount): Promi
 }
 
 export async function findAccount(sql: Sql, id: number): Promise<Account | undefined> {
-  const [account] = await sql.query<Account>(`select ${columns} from ${tables} where u.id = $1`, [id]);
+  const [account] = await sql.query<Account>(`select ${accountColumns} from ${accountTables} where u.id = $1`, [id]);
   return account;
 }
 
 /** The account as it stands, locked until the transaction ends: nobody else changes it meanwhile. */
 export async function lockAccount(tx: Transaction, id: number): Promise<Account | undefined> {
-  const [account] = await tx.query<Account>(`select ${columns} from ${tables} where u.id = $1 for update of u`, [id]);
+  const [account] = await tx.query<Account>(
+    `select ${accountColumns} from ${accountTables} where u.id = $1 for update of u`,
+    [id],
+  );
   return account;
+}
+
+/** Any number that nothing else in this database uses. */
+const moderationLock = 4_711_003;
+
+/** One moderator's change at a time: who is left to moderate is then no matter of luck. */
+export async function lockModeration(tx: Transaction): Promise<void> {
+  await tx.query("select pg_advisory_xact_lock($1)", [moderationLock]);
+}
+
+/** Accounts that can moderate right now. */
+export async function countModerators(sql: Sql): Promise<number> {
+  const [row] = await sql.query<{ count: number }>(
+    "select count(*) as count from users where role = 'MO' and is_active and is_email_verified",
+  );
+  return row?.count ?? 0;
 }
 
 export interface Credentials {
@@ -74,6 +93,11 @@ export async function recordLogin(tx: Transaction, id: number): Promise<void> {
 /** The same password under the current cost and pepper: no change either. */
 export async function replaceHash(tx: Transaction, id: number, passwordHash: string): Promise<void> {
   await tx.query("update users set password_hash = $2 where id = $1", [id, passwordHash]);
+}
+
+/** An address that waits for its confirmation: nothing about the account has changed yet, so there is no event. */
+export async function setPendingEmail(tx: Transaction, id: number, address: string | null): Promise<void> {
+  await tx.query("update users set pending_email = $2 where id = $1", [id, address]);
 }
 
 /** Columns that a change may set; `changeAccount` is the only caller. */

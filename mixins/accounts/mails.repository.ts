@@ -2,7 +2,8 @@ import { randomUUID } from "node:crypto";
 import type { Role } from "../../lib/roles.ts";
 import type { Transaction } from "../database/database.ts";
 
-export type MailKind = "verify-email" | "welcome-moderator";
+export const mailKinds = ["verify-email", "welcome-moderator", "confirm-email", "email-change-notice"] as const;
+export type MailKind = (typeof mailKinds)[number];
 
 export interface NewMail {
   readonly kind: MailKind;

@@ -2,15 +2,20 @@ import { randomUUID } from "node:crypto";
 import type { OneTimePurpose } from "../../lib/one-time-token.ts";
 import type { Transaction } from "../database/database.ts";
 
-/** A new one-time token; it replaces the older ones of the same account and purpose. @returns its id */
+/**
+ * A new one-time token; it replaces the older ones of the same account and purpose. Of those that take a change of the
+ * address back, only ones for the same address: a thief's second change must not disarm the owner's link.
+ * @returns its id
+ */
 export async function issueOneTimeToken(
   tx: Transaction,
   token: { userId: number; purpose: OneTimePurpose; address: string; ttlSeconds: number },
 ): Promise<string> {
   const id = randomUUID();
   await tx.query(
-    "update one_time_tokens set ended_at = now() where user_id = $1 and purpose = $2 and ended_at is null",
-    [token.userId, token.purpose],
+    `update one_time_tokens set ended_at = now() where user_id = $1 and purpose = $2 and ended_at is null
+       and ($2 <> 'undo-email' or address = $3)`,
+    [token.userId, token.purpose, token.address],
   );
   await tx.query(
     `insert into one_time_tokens (id, user_id, purpose, address, expires_at)
@@ -20,21 +25,35 @@ export async function issueOneTimeToken(
   return id;
 }
 
-/** Uses a token up: true for exactly one caller, and only for the account, purpose and address that it was made for. */
+/**
+ * Uses a token up: for exactly one caller, and only for the account and purpose (and address, where one is given) that it
+ * was made for.
+ * @returns the address that it was made for, or `undefined` when it is used, ended, expired or another's
+ */
 export async function consumeOneTimeToken(
   tx: Transaction,
-  token: { id: string; userId: number; purpose: OneTimePurpose; address: string },
-): Promise<boolean> {
-  const rows = await tx.query(
+  token: { id: string; userId: number; purpose: OneTimePurpose; address?: string },
+): Promise<string | undefined> {
+  const [row] = await tx.query<{ address: string }>(
     `update one_time_tokens set ended_at = now()
-     where id = $1 and user_id = $2 and purpose = $3 and address = $4 and ended_at is null and expires_at > now()
-     returning id`,
+     where id = $1 and user_id = $2 and purpose = $3 and address = coalesce($4, address)
+       and ended_at is null and expires_at > now()
+     returning address`,
     [token.id, token.userId, token.purpose, token.address],
   );
-  return rows.length === 1;
+  return row?.address;
 }
 
-/** Whatever was mailed before no longer works. */
+/** Links mailed before no longer work, but for those by which an owner takes back a change of his address. */
 export async function endOneTimeTokens(tx: Transaction, userId: number): Promise<void> {
+  await tx.query(
+    `update one_time_tokens set ended_at = now()
+     where user_id = $1 and ended_at is null and purpose <> 'undo-email'`,
+    [userId],
+  );
+}
+
+/** Those as well: somebody with a better right has decided on the address. */
+export async function endEveryOneTimeToken(tx: Transaction, userId: number): Promise<void> {
   await tx.query("update one_time_tokens set ended_at = now() where user_id = $1 and ended_at is null", [userId]);
 }

@@ -5,7 +5,11 @@ import type { Transaction } from "../database/database.ts";
 /** What happened to an account. The relay decides which topics hear of it, and of which fields (services/events/topics.ts). */
 export type AccountEvent =
   | { readonly type: "user.registered"; readonly data: { role: Role; full_name: string; image_url: string } }
-  | { readonly type: "user.profile_updated"; readonly data: { role: Role; full_name: string; image_url: string } }
+  | {
+      readonly type: "user.profile_updated";
+      /** `seen_by_others`: name or picture changed, and not only what is private. */
+      readonly data: { role: Role; full_name: string; image_url: string; seen_by_others: boolean };
+    }
   | {
       readonly type: "user.role_changed";
       /** `first_time`: the account never had this role before, so the other services have no row for it. */

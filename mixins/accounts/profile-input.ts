@@ -17,12 +17,24 @@ export const profileProps = {
   phone: { type: "string", max: 64, description: "With country code; stored as E.164.", example: "+48512345678" },
   birth_date: { type: "string", max: 32, format: "date", example: "1990-05-17" },
 } as const;
+const optional = { optional: true } as const;
+/** The same, any part of it. */
+export const partialProfileRule = rule({
+  type: "object",
+  strict: "remove",
+  props: {
+    first_name: { ...profileProps.first_name, ...optional },
+    last_name: { ...profileProps.last_name, ...optional },
+    phone: { ...profileProps.phone, ...optional },
+    birth_date: { ...profileProps.birth_date, ...optional },
+  },
+});
 export const profileRule = rule({ type: "object", strict: "remove", props: profileProps });
 export const emailRule = rule({ type: "string", max: 1000, format: "email", example: "anna@example.com" });
 
 export type SentProfile = Partial<Infer<typeof profileProps>>;
 type StoredProfile = Omit<Profile, "imagePath">;
-type Rules = Pick<Config, "minAge">;
+export type AgeRules = Pick<Config, "minAge">;
 
 export function readEmail(typed: string): EmailAddress {
   const email = readEmailAddress(typed);
@@ -30,7 +42,7 @@ export function readEmail(typed: string): EmailAddress {
   return email;
 }
 
-export function tooYoung(config: Rules, role: Role, birthDate: string, now: number): string | undefined {
+export function tooYoung(config: AgeRules, role: Role, birthDate: string, now: number): string | undefined {
   const minAge = config.minAge[role];
   return ageOn(birthDate, now) < minAge ? `You must be at least ${minAge} years old.` : undefined;
 }
@@ -39,9 +51,9 @@ export function tooYoung(config: Rules, role: Role, birthDate: string, now: numb
  * The fields that were sent, in the form in which they are stored.
  * @throws ServiceError `invalid_input` naming every field that is wrong
  */
-export function readProfile(config: Rules, sent: Required<SentProfile>, role: Role, now: number): StoredProfile;
-export function readProfile(config: Rules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile>;
-export function readProfile(config: Rules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile> {
+export function readProfile(config: AgeRules, sent: Required<SentProfile>, role: Role, now: number): StoredProfile;
+export function readProfile(config: AgeRules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile>;
+export function readProfile(config: AgeRules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile> {
   const problems: Record<string, string> = {};
   const read = (field: keyof SentProfile, reader: (text: string) => string | undefined, problem: string) => {
     const text = sent[field];

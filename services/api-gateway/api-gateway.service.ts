@@ -13,7 +13,7 @@ import { serveMedia } from "./media.ts";
 import { routes } from "./routes.ts";
 import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
 import { serveRoutes } from "./serve-routes.ts";
-import { serveVerification } from "./verify-page.ts";
+import { serveLinkPages } from "./link-pages.ts";
 
 /** The door for browsers and apps. Holds no business rule and no database connection. */
 export default function apiGatewayService(node: Node): ServiceSchema {
@@ -25,7 +25,7 @@ export default function apiGatewayService(node: Node): ServiceSchema {
   const server = createServer(config, log, createSecurityLog(log));
   const served = recordRoutes(server);
   serveRoutes(server, deps, routes);
-  serveVerification(server, deps, config.companyName);
+  serveLinkPages(server, deps, config.companyName);
   serveMedia(server);
   serveHealth(server, checks(node));
   if (!config.production) serveMailbox(server, config.dataDir);

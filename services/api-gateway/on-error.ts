@@ -67,6 +67,8 @@ function sentence(type: string, expected: unknown): string {
       return "Not a valid string.";
     case "stringEmpty":
       return "This field may not be blank.";
+    case "stringMin":
+      return `Ensure this field has at least ${String(expected)} characters.`;
     case "stringMax":
       return `Ensure this field has no more than ${String(expected)} characters.`;
     case "boolean":

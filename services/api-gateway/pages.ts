@@ -46,6 +46,11 @@ const form = `
 </details>
 <% if (it.signedIn) { %></details><% } %>`;
 
+const button = `
+<% if (it.text) { %><p class="problem" role="alert"><%= it.text %></p><% } %>
+<p><%= it.question %></p>
+<form method="post"><button><%= it.button %></button></form>`;
+
 const mailbox = `
 <% if (it.mails.length === 0) { %><p>No mail yet.</p><% } %>
 <% for (const mail of it.mails) { %>
@@ -64,10 +69,16 @@ const render = (title: string, content: string, page: Page): string =>
 
 export const formPage = (page: Page & { signedIn: boolean; text?: string }): string =>
   render("Confirm your e-mail address", form, page);
-export const successPage = (page: Page): string =>
-  render("Thank you", `<p>Your e-mail address has been verified. You can close this page.</p>`, page);
+export interface ButtonTexts {
+  readonly title: string;
+  readonly question: string;
+  readonly button: string;
+  readonly done: string;
+}
+export const buttonPage = (page: Page & ButtonTexts & { text?: string }): string => render(page.title, button, page);
+export const donePage = (page: Page & { text: string }): string => render("Thank you", "<p><%= it.text %></p>", page);
 export const errorPage = (page: Page & { text: string }): string =>
-  render("That did not work", `<p class="problem"><%= it.text %></p>`, page);
+  render("That did not work", '<p class="problem"><%= it.text %></p>', page);
 
 interface Mail {
   readonly subject: string;

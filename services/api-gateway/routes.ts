@@ -11,6 +11,8 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 export interface Answer {
   readonly body: unknown;
   readonly cookies?: { readonly signIn: SessionTokens } | "sign-out";
+  /** Cursor of the next page, for the `Link` header. */
+  readonly next?: string | null;
 }
 
 export interface Route {
@@ -22,6 +24,8 @@ export interface Route {
   readonly body: boolean;
   /** Path parameters under the names that the action gives them. */
   readonly pathParams: Readonly<Record<string, string>>;
+  /** Parameters that are read from the query. Never on a route that changes something. */
+  readonly query: readonly string[];
   /** Parameters that the route decides: they beat the body's. */
   readonly fixed: (cookies: RequestCookies) => Readonly<Record<string, unknown>>;
   /** On a route for anyone: whether a valid access token is looked at all the same. */
@@ -32,9 +36,10 @@ export interface Route {
   readonly answers: Rule;
 }
 
-interface RouteOptions<C extends ActionContract> {
+interface RouteOptions<C extends object> {
   body?: boolean;
   pathParams?: Readonly<Record<string, Extract<keyof Sent<C>, string>>>;
+  query?: readonly Extract<keyof Sent<C>, string>[];
   fixed?: (cookies: RequestCookies) => Partial<Sent<C>>;
   identify?: boolean;
   status?: Route["status"];
@@ -44,24 +49,25 @@ interface RouteOptions<C extends ActionContract> {
 const detailRule = rule({ type: "object", strict: true, props: { detail: { type: "string" } } });
 const emptyRule = rule({ type: "object", strict: true, props: {} });
 
-function route<C extends ActionContract>(
+function route<C extends object>(
   [method, path]: readonly [Method, string],
-  action: C,
+  action: C & ActionContract,
   answer: (result: Result<C>) => Answer,
-  { body = false, pathParams = {}, fixed = () => ({}), identify = false, status = 200, answers }: RouteOptions<C> = {},
+  options: RouteOptions<C> = {},
 ): Route {
   return {
     method,
     path: `/api/v1${path}`,
     action,
-    body,
-    pathParams,
-    fixed,
-    identify,
-    status,
+    body: options.body ?? false,
+    pathParams: options.pathParams ?? {},
+    query: options.query ?? [],
+    fixed: options.fixed ?? (() => ({})),
+    identify: options.identify ?? false,
+    status: options.status ?? 200,
     // The table is read by one loop that knows no action's type; here they still belong together.
     answer: answer as (result: unknown) => Answer,
-    answers: answers ?? action.returns,
+    answers: options.answers ?? action.returns,
   };
 }
 
@@ -84,12 +90,21 @@ export const routes: readonly Route[] = [
   registration("/users/managers/", "RM"),
   route(["POST", "/users/moderators/"], authContract.createModerator, asIs, { body: true, status: 201 }),
   route(["GET", "/users/current/"], usersContract.current, asIs),
+  route(["PUT", "/users/current/"], authContract.replaceOwn, asIs, { body: true }),
+  route(["PATCH", "/users/current/"], authContract.updateOwn, asIs, { body: true }),
   route(
     ["GET", "/users/current/send-activation/"],
     authContract.sendVerification,
     detail("Verification email sent successfully"),
     { answers: detailRule },
   ),
+  route(["GET", "/users/"], usersContract.list, ({ users, next }) => ({ body: users, next }), {
+    query: ["role", "limit", "after", "search", "is_active", "is_email_verified"],
+    answers: { type: "array", items: fullViewRule },
+  }),
+  route(["GET", "/users/:id/"], usersContract.view, asIs, { pathParams: { id: "id" }, identify: true }),
+  route(["PUT", "/users/:id/"], usersContract.replace, asIs, { pathParams: { id: "id" }, body: true }),
+  route(["PATCH", "/users/:id/"], usersContract.update, asIs, { pathParams: { id: "id" }, body: true }),
   route(["POST", "/tokens/"], authContract.login, signedIn, { body: true, answers: emptyRule }),
   route(["POST", "/tokens/refresh/"], authContract.refresh, signedIn, {
     fixed: ({ refreshToken = "" }) => ({ refresh_token: refreshToken }),
@@ -103,7 +118,7 @@ export const routes: readonly Route[] = [
   }),
 ];
 
-/** GET verifies only for `Accept: application/json`; browsers get a page instead (verify-page.ts). */
+/** GET verifies only for `Accept: application/json`; browsers get a page instead (link-pages.ts). */
 export const verifyRoute = route(
   ["GET", "/users/:uidb64/verify/:token/"],
   authContract.verifyEmail,

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ServiceBroker } from "moleculer";
-import { call } from "../../lib/actions.ts";
+import { callByName } from "../../lib/actions.ts";
+import type { Rule } from "../../lib/schema.ts";
 import type { AccessGuard } from "../../mixins/access-guard.ts";
 import { signInCookies, signOutCookies } from "./cookies.ts";
 import { identify } from "./identify.ts";
@@ -27,10 +28,16 @@ export function handle(deps: GatewayDeps, route: Route) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { actor, cookies } = await identify(deps.guard, request, needed);
     if (actor.principal) request.userId = actor.principal.userId;
-    const params = { ...(route.body ? bodyOf(request) : {}), ...pathOf(request, route), ...route.fixed(cookies) };
-    // Not typed here, and checked where it arrives: the validator stands before every action.
-    const result: unknown = await call(deps.broker, route.action, params as never, actor);
-    return await sendAnswer(deps, reply, route.status, route.answer(result));
+    const params = {
+      ...(route.body ? bodyOf(request) : {}),
+      ...queryOf(request, route),
+      ...pathOf(request, route),
+      ...route.fixed(cookies),
+    };
+    const result = await callByName(deps.broker, route.action.name, params, actor);
+    const answer = route.answer(result);
+    if (answer.next) reply.header("link", nextPage(request.url, answer.next));
+    return await sendAnswer(deps, reply, route.status, answer);
   };
 }
 
@@ -52,11 +59,31 @@ const bodyOf = (request: FastifyRequest): Record<string, unknown> =>
 
 function pathOf(request: FastifyRequest, route: Route): Record<string, unknown> {
   const given = request.params as Readonly<Record<string, string>>;
-  const entries = Object.entries(route.pathParams).map(([from, to]) => {
-    const text = given[from] ?? "";
-    const isNumber = route.action.params[to]?.type === "number";
-    // What is no plain number stays text, and the validator refuses it.
-    return [to, isNumber && /^[0-9]{1,15}$/.test(text) ? Number(text) : text];
-  });
+  const entries = Object.entries(route.pathParams).map(([from, to]) => [
+    to,
+    typed(given[from], route.action.params[to]),
+  ]);
   return Object.fromEntries(entries) as Record<string, unknown>;
+}
+
+function queryOf(request: FastifyRequest, route: Route): Record<string, unknown> {
+  const given = request.query as Readonly<Record<string, unknown>>;
+  const named = route.query.filter((name) => Object.hasOwn(given, name));
+  return Object.fromEntries(named.map((name) => [name, typed(given[name], route.action.params[name])]));
+}
+
+/** Text as the contract's type; what has not exactly its form stays as it is, and the validator refuses it. */
+function typed(value: unknown, rule: Rule | undefined): unknown {
+  if (typeof value !== "string") return value;
+  if (rule?.type === "number" && /^(?:0|[1-9][0-9]{0,14})$/.test(value)) return Number(value);
+  if (rule?.type === "boolean" && /^(?:true|false)$/i.test(value)) return value.toLowerCase() === "true";
+  return value;
+}
+
+/** RFC 8288. A relative reference: whatever name the client knows us by, it is the same page's next one. */
+function nextPage(url: string, cursor: string): string {
+  const [path = "", query] = url.split("?");
+  const parameters = new URLSearchParams(query);
+  parameters.set("after", cursor);
+  return `<${path}?${parameters.toString()}>; rel="next"`;
 }

@@ -3,7 +3,7 @@ import { healthRule } from "../../lib/health.ts";
 import { roles } from "../../lib/roles.ts";
 import { rule, type InferRule } from "../../lib/schema.ts";
 import { fullViewRule } from "../../mixins/accounts/account.ts";
-import { emailRule, profileRule } from "../../mixins/accounts/profile-input.ts";
+import { emailRule, partialProfileRule, profileRule } from "../../mixins/accounts/profile-input.ts";
 
 const token = { type: "string", max: 4096 } as const;
 /** Longer ones are refused before anything is computed; the policy (passwords.ts) counts code points. */
@@ -28,6 +28,7 @@ export const sessionTokensRule = rule({
 });
 export type SessionTokens = InferRule<typeof sessionTokensRule>;
 
+const currentPassword = rule({ ...passwordRule, optional: true, description: "Needed when the address changes." });
 const nothing = rule({ type: "object", strict: true, props: {} });
 const registration = { email: emailRule, password: passwordRule, user_profile: profileRule };
 const link = {
@@ -75,6 +76,34 @@ export const authContract = contract("auth", {
     auth: "none",
     params: { refresh_token: { ...token, optional: true } },
     returns: nothing,
+  },
+  replaceOwn: {
+    summary: "Changes the signed-in account, sending address and profile whole.",
+    visibility: "published",
+    auth: "required",
+    unknown: "ignore",
+    params: { email: emailRule, current_password: currentPassword, user_profile: profileRule },
+    returns: fullViewRule,
+  },
+  updateOwn: {
+    summary: "Changes any part of the signed-in account. A new address waits for its confirmation.",
+    visibility: "published",
+    auth: "required",
+    unknown: "ignore",
+    params: {
+      email: { ...emailRule, optional: true },
+      current_password: currentPassword,
+      user_profile: { ...partialProfileRule, optional: true },
+    },
+    returns: fullViewRule,
+  },
+  confirmEmail: {
+    summary: "Makes a new address count, or takes its change back, by a mailed link.",
+    visibility: "published",
+    auth: "none",
+    params: { purpose: { type: "enum", values: ["confirm-email", "undo-email"] }, ...link },
+    returns: nothing,
+    errors: ["invalid_link", "not_found"],
   },
   sendVerification: {
     summary: "Mails a new verification link; older ones no longer work.",

@@ -50,7 +50,7 @@ export const allTopics: readonly string[] = [
 /** The platform's event that a change stands for, if it stands for one. */
 export function platformEvent({ type, data }: Change): { event: string; to: Audience } | undefined {
   if (type === "user.registered") return created[data["role"] as Role];
-  if (type === "user.profile_updated") return updated[data["role"] as Role];
+  if (type === "user.profile_updated" && data["seen_by_others"] === true) return updated[data["role"] as Role];
   if (type === "user.role_changed" && data["first_time"] === true) return created[data["to"] as Role];
   return undefined;
 }

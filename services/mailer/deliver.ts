@@ -1,9 +1,10 @@
 import type { Config } from "../../lib/config.ts";
 import type { KeyRing } from "../../lib/keys.ts";
 import type { Log } from "../../lib/log.ts";
-import { mintOneTimeToken } from "../../lib/one-time-token.ts";
+import { mintOneTimeToken, type OneTimePurpose } from "../../lib/one-time-token.ts";
 import { encodeUserId } from "../../lib/user-reference.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import type { MailKind } from "../../mixins/accounts/mails.repository.ts";
 import { claimMails, markFailed, markSent, type QueuedMail } from "./mail-queue.repository.ts";
 import type { Templates } from "./templates.ts";
 import type { MailTransport } from "./transport.ts";
@@ -53,11 +54,19 @@ async function deliver({ config, db, keys, templates, transport, log }: MailerDe
   log.info({ mail_id: mail.id, kind: mail.kind, user_id: mail.userId }, "a mail was sent");
 }
 
+/** Which link a mail carries, and for which purpose its token is made. */
+const links: Partial<Readonly<Record<MailKind, { path: string; purpose: OneTimePurpose }>>> = {
+  "verify-email": { path: "verify", purpose: "verify-email" },
+  "confirm-email": { path: "confirm-email", purpose: "confirm-email" },
+  "email-change-notice": { path: "undo-email", purpose: "undo-email" },
+};
+
 /** Made anew at every attempt: it lies nowhere in between. */
-function linkOf(publicUrl: string, keys: KeyRing, { userId, oneTimeTokenId }: QueuedMail): string {
-  if (oneTimeTokenId === null) return publicUrl;
-  const token = mintOneTimeToken(keys, "verify-email", oneTimeTokenId);
-  return `${publicUrl}/api/v1/users/${encodeUserId(userId)}/verify/${token}/`;
+function linkOf(publicUrl: string, keys: KeyRing, { kind, userId, oneTimeTokenId }: QueuedMail): string {
+  const link = links[kind];
+  if (!link || oneTimeTokenId === null) return publicUrl;
+  const token = mintOneTimeToken(keys, link.purpose, oneTimeTokenId);
+  return `${publicUrl}/api/v1/users/${encodeUserId(userId)}/${link.path}/${token}/`;
 }
 
 /** RFC 5321, 4.2.1: 5yz will not get better by itself. A login that fails is the operator's to mend: it is tried again. */

@@ -19,7 +19,16 @@ const names: Readonly<Record<Role, string>> = { CU: "customer", CO: "courier", R
 const subjects: Readonly<Record<MailKind, string>> = {
   "verify-email": "Confirm your e-mail address",
   "welcome-moderator": "You are a moderator now",
+  "confirm-email": "Confirm your new e-mail address",
+  "email-change-notice": "Your e-mail address is about to change",
 };
+const buttons: Partial<Readonly<Record<MailKind, string>>> = {
+  "verify-email": "Confirm e-mail address",
+  "confirm-email": "Confirm new address",
+  "email-change-notice": "Take the change back",
+};
+/** Kinds that say the same to everybody, whatever the role. */
+const forEveryRole: readonly MailKind[] = ["confirm-email", "email-change-notice"];
 
 /**
  * One template a kind and role: its first block is the words, of which both parts of the mail are made. Values are
@@ -33,7 +42,7 @@ export function loadTemplates(): Templates {
 
   return {
     render(kind, role, facts) {
-      const words = read(`${kind}.${names[role]}.eta`);
+      const words = read(forEveryRole.includes(kind) ? `${kind}.eta` : `${kind}.${names[role]}.eta`);
       const paragraphs = (eta: Eta) =>
         eta
           .renderString(words, facts)
@@ -41,8 +50,14 @@ export function loadTemplates(): Templates {
           .split(/\n{2,}/);
       return {
         subject: `${subjects[kind]} – ${facts.companyName}`,
-        text: text.renderString(textLayout, { ...facts, kind, paragraphs: paragraphs(text) }),
-        html: html.renderString(layout, { ...facts, kind, subject: subjects[kind], paragraphs: paragraphs(html) }),
+        text: text.renderString(textLayout, { ...facts, kind, button: buttons[kind], paragraphs: paragraphs(text) }),
+        html: html.renderString(layout, {
+          ...facts,
+          kind,
+          button: buttons[kind],
+          subject: subjects[kind],
+          paragraphs: paragraphs(html),
+        }),
       };
     },
   };

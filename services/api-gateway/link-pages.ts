@@ -1,0 +1,107 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
+import { call } from "../../lib/actions.ts";
+import { errorList, errorType, type FieldErrors } from "../../lib/errors.ts";
+import { authContract } from "../auth/auth.contract.ts";
+import { identify } from "./identify.ts";
+import { buttonPage, donePage, errorPage, formPage, type ButtonTexts } from "./pages.ts";
+import { verifyRoute } from "./routes.ts";
+import { pagePolicy } from "./security-headers.ts";
+import { handle, type GatewayDeps } from "./serve-routes.ts";
+
+/** Changes of address: `purpose` is the name of the link's path as well (services/mailer/deliver.ts). */
+const addressLinks: readonly (ButtonTexts & { purpose: "confirm-email" | "undo-email" })[] = [
+  {
+    purpose: "confirm-email",
+    title: "Confirm your new e-mail address",
+    question: "From now on your account uses this address.",
+    button: "Confirm",
+    done: "Your account uses this address now. You can close this page.",
+  },
+  {
+    purpose: "undo-email",
+    title: "Take the change of address back",
+    question: "Your account keeps the address that this mail came to, and everybody who is signed in is signed out.",
+    button: "Take it back",
+    done: "Your address is kept, and everybody was signed out. If somebody knows your password, set a new one.",
+  },
+];
+
+/**
+ * Mailed links opened by a person. GET changes nothing, so that no mail scanner uses a link up: it shows a form, whose POST
+ * does. A front end that asks for exactly JSON gets its answer from GET of the verification link, as from the original.
+ */
+export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, companyName: string): void {
+  const verifyByJson = handle(deps, verifyRoute);
+  server.get(verifyRoute.path, async (request, reply) => {
+    if (request.headers.accept === "application/json") return await verifyByJson(request, reply);
+    const { actor } = await identify(deps.guard, request, "optional");
+    return sendPage(reply, 200, formPage({ companyName, signedIn: actor.principal !== undefined }));
+  });
+  server.post(verifyRoute.path, { config: { form: true } }, async (request, reply) => {
+    const { actor } = await identify(deps.guard, request, "optional");
+    const params = { ...linkOf(request), ...passwordsOf(request) };
+    return await sendOutcome(reply, call(deps.broker, authContract.verifyEmailByForm, params, actor), {
+      companyName,
+      done: "Your e-mail address has been verified. You can close this page.",
+      again: (text) => formPage({ companyName, signedIn: false, text }),
+    });
+  });
+
+  for (const texts of addressLinks) {
+    const path = `/api/v1/users/:uidb64/${texts.purpose}/:token/`;
+    server.get(path, (_, reply) => sendPage(reply, 200, buttonPage({ companyName, ...texts })));
+    server.post(path, { config: { form: true } }, async (request, reply) => {
+      const { actor } = await identify(deps.guard, request, "no");
+      const params = { purpose: texts.purpose, ...linkOf(request) };
+      return await sendOutcome(reply, call(deps.broker, authContract.confirmEmail, params, actor), {
+        companyName,
+        done: texts.done,
+        again: (text) => buttonPage({ companyName, ...texts, text }),
+      });
+    });
+  }
+}
+
+interface Outcome {
+  readonly companyName: string;
+  readonly done: string;
+  /** The page to try again on, where what was typed is wrong and not the link. */
+  readonly again: (text: string) => string;
+}
+
+async function sendOutcome(reply: FastifyReply, work: Promise<unknown>, outcome: Outcome): Promise<FastifyReply> {
+  const { companyName, done, again } = outcome;
+  try {
+    await work;
+  } catch (error) {
+    const type = errorType(error);
+    if (type === "not_found" || type === "invalid_link") {
+      const text = "This link is not valid, or it has been used.";
+      return sendPage(reply, errorList[type].status, errorPage({ companyName, text }));
+    }
+    const fields = fieldsOf(error);
+    if (!fields) throw error;
+    return sendPage(reply, 400, again(Object.values(fields).join(" ")));
+  }
+  return sendPage(reply, 200, donePage({ companyName, text: done }));
+}
+
+const sendPage = (reply: FastifyReply, status: number, html: string): FastifyReply =>
+  reply.code(status).type("text/html; charset=utf-8").header("content-security-policy", pagePolicy).send(html);
+
+function linkOf(request: FastifyRequest): { user_reference: string; token: string } {
+  const { uidb64, token } = request.params as { uidb64: string; token: string };
+  return { user_reference: uidb64, token };
+}
+
+/** An empty field counts as left out. */
+function passwordsOf(request: FastifyRequest): { password?: string; new_password?: string } {
+  const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
+  const [password, newPassword] = [form.get("password"), form.get("new_password")];
+  return { ...(password && { password }), ...(newPassword && { new_password: newPassword }) };
+}
+
+function fieldsOf(error: unknown): FieldErrors | undefined {
+  const isInput = errorType(error) === "invalid_input" && error instanceof Error && "data" in error;
+  return isInput ? (error.data as { fields?: FieldErrors }).fields : undefined;
+}

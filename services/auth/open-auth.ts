@@ -1,0 +1,24 @@
+import type { Clock } from "../../lib/clock.ts";
+import type { Config } from "../../lib/config.ts";
+import { keyRing } from "../../lib/keys.ts";
+import type { Log } from "../../lib/log.ts";
+import { createSecurityLog } from "../../lib/security-log.ts";
+import type { Database } from "../../mixins/database/database.ts";
+import type { AuthDeps } from "./deps.ts";
+import { createPasswords } from "./passwords.ts";
+
+/** Everything that the stories with credentials need, for the service and for the command line. */
+export function openAuth(config: Config, db: Database, log: Log, clock: Clock): AuthDeps {
+  return {
+    config,
+    clock,
+    db,
+    passwords: createPasswords(config.password),
+    keys: {
+      access: keyRing(config.secrets, "access-token"),
+      refresh: keyRing(config.secrets, "refresh-token"),
+      oneTime: keyRing(config.secrets, "one-time-token"),
+    },
+    securityLog: createSecurityLog(log),
+  };
+}

@@ -1,0 +1,97 @@
+import type { Params } from "../../lib/contract.ts";
+import { invalidFields, readTogether, ServiceError } from "../../lib/errors.ts";
+import type { EmailAddress } from "../../lib/email-address.ts";
+import type { Actor } from "../../lib/principal.ts";
+import { changeProfile } from "../../mixins/accounts/account-changes.ts";
+import { fullView, type Account, type FullView } from "../../mixins/accounts/account.ts";
+import {
+  findAccount,
+  findCredentials,
+  lockAccount,
+  setPendingEmail,
+} from "../../mixins/accounts/accounts.repository.ts";
+import { queueMail } from "../../mixins/accounts/mails.repository.ts";
+import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
+import type { Transaction } from "../../mixins/database/database.ts";
+import type { authContract } from "./auth.contract.ts";
+import type { AuthDeps } from "./deps.ts";
+
+type Input = Params<typeof authContract.updateOwn>;
+
+const undoDays = 7;
+const day = 24 * 60 * 60;
+
+/**
+ * Somebody changes his own account. The profile changes at once; a new address needs the password, and counts only when
+ * the link mailed to it has been followed. The old address is told, and can take the change back for a week.
+ */
+export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Actor): Promise<FullView> {
+  const { config, db, clock } = deps;
+  const before = await findAccount(db, actor.principal?.userId ?? 0);
+  if (!before) throw new ServiceError("not_authenticated");
+  const [profile, typed] = readTogether(
+    () => readProfile(config, input.user_profile ?? {}, before.role, clock.now()),
+    () => (input.email === undefined ? undefined : readEmail(input.email)),
+  );
+  // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
+  const email = typed?.canonical === before.emailCanonical ? undefined : typed;
+  if (email) await demandPassword(deps, before.id, input.current_password, actor);
+
+  const after = await db.transaction(async (tx) => {
+    const locked = await lockAccount(tx, before.id);
+    if (!locked) throw new ServiceError("not_authenticated");
+    const changed = await changeProfile(config, tx, locked, profile);
+    return email ? await requestNewEmail(deps, tx, changed, email) : changed;
+  });
+  deps.securityLog("user_updated", actor, { new_email_requested: email !== undefined });
+  return fullView(after, config.publicUrl, clock.now());
+}
+
+/** A stolen cookie must not be enough to move the account to another address (ASVS 7.5.1). */
+async function demandPassword(deps: AuthDeps, id: number, password: string | undefined, actor: Actor): Promise<void> {
+  if (password === undefined) throw invalidFields({ current_password: "This field is required." });
+  const credentials = await findCredentials(deps.db, { id });
+  const { matches } = await deps.passwords.verify(password, credentials?.passwordHash);
+  if (matches) return;
+  deps.securityLog("authn_login_fail", actor, { subject_id: id });
+  throw invalidFields({ current_password: "The password is not right." });
+}
+
+/** Whether the address is free is not told here, only to whoever holds the link: its owner. */
+async function requestNewEmail(
+  deps: AuthDeps,
+  tx: Transaction,
+  account: Account,
+  email: EmailAddress,
+): Promise<Account> {
+  await setPendingEmail(tx, account.id, email.address);
+  const data = { role: account.role, first_name: account.profile.firstName };
+  const token = { userId: account.id, address: email.address };
+  const confirm = await issueOneTimeToken(tx, {
+    ...token,
+    purpose: "confirm-email",
+    ttlSeconds: deps.config.verificationLinkTtl,
+  });
+  await queueMail(tx, {
+    kind: "confirm-email",
+    userId: account.id,
+    address: email.address,
+    data,
+    oneTimeTokenId: confirm,
+  });
+  const undo = await issueOneTimeToken(tx, {
+    userId: account.id,
+    address: account.email,
+    purpose: "undo-email",
+    ttlSeconds: undoDays * day,
+  });
+  await queueMail(tx, {
+    kind: "email-change-notice",
+    userId: account.id,
+    address: account.email,
+    data,
+    oneTimeTokenId: undo,
+  });
+  return { ...account, pendingEmail: email.address };
+}
