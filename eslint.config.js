@@ -18,7 +18,7 @@ export default tseslint.config(
     },
   },
   { files: ["test/**/*.ts"], rules: { "@typescript-eslint/no-non-null-assertion": "off" } },
-  { files: ["scripts/**/*.ts"], rules: { "no-console": "off" } },
+  { files: ["scripts/**/*.ts", "bench/**/*.ts"], rules: { "no-console": "off" } },
   ...importRules,
   prettier,
 );

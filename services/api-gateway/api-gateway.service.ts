@@ -7,13 +7,15 @@ import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { eventsContract } from "../events/events.contract.ts";
 import { mailerContract } from "../mailer/mailer.contract.ts";
-import { serveHealth, type Check, type Status } from "./health.ts";
+import { serveDocs } from "./docs-page.ts";
+import { healthPages, serveHealth, type Check, type Status } from "./health.ts";
 import { serveMailbox } from "./mailbox.ts";
 import { serveMedia } from "./media.ts";
-import { routes } from "./routes.ts";
+import { openApiDocument } from "./openapi.ts";
+import { routes, verifyRoute } from "./routes.ts";
 import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
 import { serveRoutes } from "./serve-routes.ts";
-import { serveLinkPages } from "./link-pages.ts";
+import { linkPages, serveLinkPages } from "./link-pages.ts";
 
 /** The door for browsers and apps. Holds no business rule and no database connection. */
 export default function apiGatewayService(node: Node): ServiceSchema {
@@ -26,6 +28,7 @@ export default function apiGatewayService(node: Node): ServiceSchema {
   const served = recordRoutes(server);
   serveRoutes(server, deps, routes);
   serveLinkPages(server, deps, config.companyName);
+  serveDocs(server, openApiDocument([...routes, verifyRoute], [...linkPages, ...healthPages], config.publicUrl));
   serveMedia(server);
   serveHealth(server, checks(node));
   if (!config.production) serveMailbox(server, config.dataDir);

@@ -1,8 +1,31 @@
 import type { FastifyInstance } from "fastify";
+import { rule } from "../../lib/schema.ts";
+import type { Page } from "./openapi.ts";
 
 export type Status = "ok" | "degraded" | "down";
 /** One dependency, asked at the time of the request. */
 export type Check = () => Promise<Status>;
+
+const healthAnswer = rule({
+  type: "object",
+  strict: true,
+  props: {
+    status: { type: "enum", values: ["ok", "degraded", "down"] },
+    checks: { type: "object", strict: "remove", props: {}, description: "Status by dependency." },
+  },
+});
+
+/** For OpenAPI. */
+export const healthPages: readonly Page[] = [
+  {
+    method: "GET",
+    path: "/health/live",
+    summary: "Whether the process answers.",
+    statuses: [200],
+    answers: healthAnswer,
+  },
+  { method: "GET", path: "/health/ready", summary: "What it can do now.", statuses: [200, 503], answers: healthAnswer },
+];
 
 /** Liveness says that the process answers; readiness, what it can do. Names of dependencies and nothing about them. */
 export function serveHealth(server: FastifyInstance, checks: Readonly<Record<string, Check>>): void {

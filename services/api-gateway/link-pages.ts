@@ -3,7 +3,9 @@ import { call } from "../../lib/actions.ts";
 import { errorList, errorType, type FieldErrors } from "../../lib/errors.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { identify } from "./identify.ts";
+import type { Page } from "./openapi.ts";
 import { buttonPage, donePage, errorPage, formPage, type ButtonTexts } from "./pages.ts";
+import { demandPermission } from "./permissions.ts";
 import { verifyRoute } from "./routes.ts";
 import { pagePolicy } from "./security-headers.ts";
 import { handle, type GatewayDeps } from "./serve-routes.ts";
@@ -26,11 +28,32 @@ const addressLinks: readonly (ButtonTexts & { purpose: "confirm-email" | "undo-e
   },
 ];
 
+const linkPath = (name: string): string => `/api/v1/users/:uidb64/${name}/:token/`;
+const statuses = { GET: [200, 503], POST: [200, 400, 404, 413, 415, 503] } as const;
+
+/** For OpenAPI. */
+export const linkPages: readonly Page[] = [
+  {
+    method: "POST",
+    path: verifyRoute.path,
+    summary: "The form of a mailed verification link.",
+    statuses: statuses.POST,
+    answers: "html",
+  },
+  ...addressLinks.flatMap(({ purpose, title }): Page[] =>
+    (["GET", "POST"] as const).map((method) => {
+      const summary = method === "GET" ? `The page of a mailed link: ${title}.` : `Its form: ${title}.`;
+      return { method, path: linkPath(purpose), summary, statuses: statuses[method], answers: "html" };
+    }),
+  ),
+];
+
 /**
  * Mailed links opened by a person. GET changes nothing, so that no mail scanner uses a link up: it shows a form, whose POST
  * does. A front end that asks for exactly JSON gets its answer from GET of the verification link, as from the original.
  */
 export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, companyName: string): void {
+  demandPermission(verifyRoute);
   const verifyByJson = handle(deps, verifyRoute);
   server.get(verifyRoute.path, async (request, reply) => {
     if (request.headers.accept === "application/json") return await verifyByJson(request, reply);
@@ -48,7 +71,7 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
   });
 
   for (const texts of addressLinks) {
-    const path = `/api/v1/users/:uidb64/${texts.purpose}/:token/`;
+    const path = linkPath(texts.purpose);
     server.get(path, (_, reply) => sendPage(reply, 200, buttonPage({ companyName, ...texts })));
     server.post(path, { config: { form: true } }, async (request, reply) => {
       const { actor } = await identify(deps.guard, request, "no");

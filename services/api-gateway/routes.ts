@@ -32,6 +32,8 @@ export interface Route {
   readonly identify: boolean;
   readonly status: 200 | 201 | 204;
   readonly answer: (result: unknown) => Answer;
+  /** Whether browsers get a page here instead. */
+  readonly page: boolean;
   /** The answer's body, for OpenAPI. */
   readonly answers: Rule;
 }
@@ -43,6 +45,7 @@ interface RouteOptions<C extends object> {
   fixed?: (cookies: RequestCookies) => Partial<Sent<C>>;
   identify?: boolean;
   status?: Route["status"];
+  page?: boolean;
   answers?: Rule;
 }
 
@@ -65,6 +68,7 @@ function route<C extends object>(
     fixed: options.fixed ?? (() => ({})),
     identify: options.identify ?? false,
     status: options.status ?? 200,
+    page: options.page ?? false,
     // The table is read by one loop that knows no action's type; here they still belong together.
     answer: answer as (result: unknown) => Answer,
     answers: options.answers ?? action.returns,
@@ -123,5 +127,5 @@ export const verifyRoute = route(
   ["GET", "/users/:uidb64/verify/:token/"],
   authContract.verifyEmail,
   detail("Email has been successfully verified"),
-  { pathParams: { uidb64: "user_reference", token: "token" }, answers: detailRule },
+  { pathParams: { uidb64: "user_reference", token: "token" }, answers: detailRule, page: true },
 );

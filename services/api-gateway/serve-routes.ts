@@ -5,6 +5,7 @@ import type { Rule } from "../../lib/schema.ts";
 import type { AccessGuard } from "../../mixins/access-guard.ts";
 import { signInCookies, signOutCookies } from "./cookies.ts";
 import { identify } from "./identify.ts";
+import { demandPermission } from "./permissions.ts";
 import type { Answer, Route } from "./routes.ts";
 
 export interface GatewayDeps {
@@ -19,6 +20,7 @@ export function serveRoutes(server: FastifyInstance, deps: GatewayDeps, routes: 
     if (route.action.visibility !== "published" || route.action.auth === "internal") {
       throw new Error(`${route.action.name} must not be reachable from outside`);
     }
+    demandPermission(route);
     server.route({ method: route.method, url: route.path, handler: handle(deps, route) });
   }
 }
@@ -75,7 +77,7 @@ function queryOf(request: FastifyRequest, route: Route): Record<string, unknown>
 /** Text as the contract's type; what has not exactly its form stays as it is, and the validator refuses it. */
 function typed(value: unknown, rule: Rule | undefined): unknown {
   if (typeof value !== "string") return value;
-  if (rule?.type === "number" && /^(?:0|[1-9][0-9]{0,14})$/.test(value)) return Number(value);
+  if (rule?.type === "number" && /^(?:0|[1-9][0-9]{0,15})$/.test(value)) return Number(value);
   if (rule?.type === "boolean" && /^(?:true|false)$/i.test(value)) return value.toLowerCase() === "true";
   return value;
 }

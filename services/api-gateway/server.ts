@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { METHODS } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Config } from "../../lib/config.ts";
 import { ServiceError } from "../../lib/errors.ts";
@@ -13,6 +14,8 @@ declare module "fastify" {
   interface FastifyContextConfig {
     /** Takes a form's POST, not JSON. Its path holds a one-time token, which is its defence against foreign pages. */
     readonly form?: boolean;
+    /** Stands for a method that the path does not have; these it has. */
+    readonly allow?: string;
   }
   interface FastifyRequest {
     /** The account that makes the request, for the log. */
@@ -72,10 +75,12 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
       reply.headers({ "access-control-allow-origin": origin, "access-control-allow-credentials": "true" });
     }
     if (request.method === "OPTIONS") return await answerPreflight(reply);
+    const { allow, form } = request.routeOptions.config;
+    if (allow !== undefined) return sendError(reply.header("allow", allow), "method_not_allowed");
     const encoding = request.headers["content-encoding"];
     if (encoding !== undefined && encoding !== "identity") throw new ServiceError("unsupported_media_type");
     const foreign = unsafeMethods.has(request.method) && isForeignRequest(request.headers, mayUse);
-    if (foreign && request.routeOptions.config.form !== true) {
+    if (foreign && form !== true) {
       const { ip, headers, id } = request;
       const actor = { principal: undefined, requestId: id, ip, userAgent: headers["user-agent"] ?? "" };
       securityLog("malicious_csrf", actor);
@@ -84,7 +89,9 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
   });
 
   server.addHook("onResponse", async (request, reply) => {
-    log.info(
+    // Probes come every few seconds and tell nothing.
+    const level = request.routeOptions.url?.startsWith("/health/") === true ? "debug" : "info";
+    log[level](
       {
         event: "http_request",
         method: request.method,
@@ -128,13 +135,17 @@ async function answerPreflight(reply: FastifyReply): Promise<unknown> {
 
 /** Once all routes are there: a known path with a method that it does not have is 405 with `Allow`, and executes nothing. */
 export function refuseOtherMethods(server: FastifyInstance, served: readonly ServedRoute[]): void {
-  const all = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+  // OPTIONS is answered before any route; CONNECT never reaches one.
+  const all = METHODS.filter((method) => method !== "OPTIONS" && method !== "CONNECT");
+  for (const method of all) if (!server.supportedMethods.includes(method)) server.addHttpMethod(method);
   for (const [url, routes] of Map.groupBy(served, (route) => route.url)) {
     const known = routes.map((route) => route.method);
     server.route({
       url,
       method: all.filter((method) => !known.includes(method)),
-      handler: (_, reply) => sendError(reply.header("allow", known.join(", ")), "method_not_allowed"),
+      config: { allow: known.join(", ") },
+      // Never run: the answer is given before a body would be read.
+      handler: (_, reply) => sendError(reply, "method_not_allowed"),
     });
   }
 }

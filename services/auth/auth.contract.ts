@@ -32,8 +32,8 @@ const currentPassword = rule({ ...passwordRule, optional: true, description: "Ne
 const nothing = rule({ type: "object", strict: true, props: {} });
 const registration = { email: emailRule, password: passwordRule, user_profile: profileRule };
 const link = {
-  user_reference: { type: "string", max: 64, description: "base64url of the account's id" },
-  token: { type: "string", max: 256 },
+  user_reference: { type: "string", max: 64, description: "base64url of the account's id", example: "MQ" },
+  token: { type: "string", max: 256, example: "A".repeat(64) },
 } as const;
 
 export const authContract = contract("auth", {

@@ -36,8 +36,8 @@ export async function listUsers(deps: UsersDeps, query: Query): Promise<Result<t
 /** A phone number may be typed with spaces, brackets and hyphens; everything is found in Unicode's composed form. */
 function readSearch(typed: string): string {
   const text = typed.normalize("NFC").trim();
-  const looksLikePhone = /^\+?[0-9][0-9 ()./-]*$/.test(text);
-  const prefix = looksLikePhone ? `+${text.replaceAll(/[^0-9]/g, "")}` : text;
+  const isPhone = /^\+[0-9][0-9 ()./-]*$/.test(text);
+  const prefix = isPhone ? `+${text.replaceAll(/[^0-9]/g, "")}` : text;
   if (Array.from(prefix).length < minSearch || !prefix.isWellFormed() || /\p{Cc}/u.test(prefix)) {
     throw invalidFields({ search: `Ensure this field has at least ${minSearch} characters.` });
   }

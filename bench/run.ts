@@ -1,0 +1,28 @@
+/** `npm run bench [-- --row name]`: each row measures something beside its baseline in the same run, and says if it missed. */
+import { writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { userList } from "./rows/user-list.ts";
+
+/** One claim: a figure, what it may be at most, and where it stands. */
+export interface Figure {
+  readonly name: string;
+  readonly value: number;
+  readonly unit: string;
+  readonly atMost: number;
+}
+export type Row = (log: (line: string) => void) => Promise<readonly Figure[]>;
+
+const rows: Readonly<Record<string, Row>> = { userList };
+const { values } = parseArgs({ options: { row: { type: "string" }, json: { type: "string" } } });
+const wanted = values.row === undefined ? Object.keys(rows) : [values.row];
+
+const results: (Figure & { row: string; met: boolean })[] = [];
+for (const name of wanted) {
+  const row = rows[name];
+  if (!row) throw new Error(`no such row: ${name}; there are ${Object.keys(rows).join(", ")}`);
+  const figures = await row((line) => console.error(`${name}: ${line}`));
+  results.push(...figures.map((figure) => ({ row: name, ...figure, met: figure.value <= figure.atMost })));
+}
+console.table(results.map(({ value, ...rest }) => ({ ...rest, value: Number(value.toFixed(2)) })));
+if (values.json !== undefined) await writeFile(values.json, JSON.stringify(results, null, 2));
+process.exitCode = results.every(({ met }) => met) ? 0 : 1;

@@ -1,0 +1,62 @@
+import pg from "pg";
+import type { DatabaseConfig } from "../../lib/config.ts";
+
+const batch = 100_000;
+const firstNames = [
+  "Anna",
+  "Bartek",
+  "Chloé",
+  "Darya",
+  "Émile",
+  "Fatma",
+  "Grzegorz",
+  "Hélène",
+  "Ivan",
+  "Jürgen",
+  "Katarzyna",
+  "Łukasz",
+];
+const lastNames = [
+  "Kowalska",
+  "Nowak",
+  "Müller",
+  "Dąbrowski",
+  "Garcia",
+  "Öztürk",
+  "Ivanova",
+  "O'Neil",
+  "Schmidt",
+  "Żak",
+];
+
+/** Accounts that cannot sign in (their hash is none), spread over roles, names, phones and states; the statistics are fresh. */
+export async function seedAccounts(database: DatabaseConfig, users: number): Promise<void> {
+  const client = new pg.Client({ ...database, statement_timeout: 0 });
+  await client.connect();
+  try {
+    for (let done = 0; done < users; done += batch) await insertBatch(client, Math.min(batch, users - done));
+    await client.query("vacuum analyze users, user_profiles, search_terms");
+  } finally {
+    await client.end();
+  }
+}
+
+async function insertBatch(client: pg.Client, count: number): Promise<void> {
+  await client.query("begin");
+  await client.query(
+    `with made as (
+       insert into users (email, email_canonical, password_hash, role, roles_held, is_active, is_email_verified, version)
+       select email, email, 'none', role, array[role], random() > 0.01, random() > 0.05, 1
+       from (select substr(md5(n::text || random()), 1, 16) || '@example.com' as email,
+               (array['CU','CU','CU','CU','CU','CU','CU','CU','CO','RM'])[1 + floor(random() * 10)::int] as role
+             from generate_series(1, $1::int) n) drawn
+       returning id)
+     insert into user_profiles (user_id, first_name, last_name, phone, birth_date)
+     select id, ($2::text[])[1 + floor(random() * $4)::int] || chr(97 + floor(random() * 26)::int) || chr(97 + floor(random() * 26)::int),
+       ($3::text[])[1 + floor(random() * $5)::int] || substr(md5(id::text), 1, 3),
+       '+48' || (500000000 + floor(random() * 299999999)::int), date '1950-01-01' + floor(random() * 20000)::int
+     from made`,
+    [count, firstNames, lastNames, firstNames.length, lastNames.length],
+  );
+  await client.query("commit");
+}
