@@ -1,5 +1,5 @@
 import { ConfigError, configExitCode, loadConfig, readEnvironment, type Env } from "./lib/config.ts";
-import { createLog, type Log } from "./lib/log.ts";
+import { createLog } from "./lib/log.ts";
 import { startNode } from "./node.ts";
 
 /** What `npm start` runs: fills in defaults, starts this node's services, and stops them in order when asked to. */
@@ -8,27 +8,26 @@ const production = environment["NODE_ENV"] === "production";
 const log = createLog({ level: environment["LOG_LEVEL"] ?? "info", pretty: !production });
 /** SIGTERM to exit, at the most (DESIGN.md). */
 const stopWithinMs = 15_000;
+/** What has been started so far, the last one first. */
+const stops: (() => Promise<void>)[] = [];
 
 process.on("unhandledRejection", (reason) => fail("an error was not handled", reason));
 process.on("uncaughtException", (error) => fail("an error was not handled", error));
+for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop(signal));
 
 try {
-  const base = production
-    ? { env: environment, stop: () => Promise.resolve() }
-    : await developmentBase(environment, log);
-  const config = loadConfig(base.env);
+  const env = production ? environment : await developmentBase(environment);
+  const config = loadConfig(env);
   const node = await startNode(config, log);
-  const stop = async (signal: string): Promise<void> => {
-    log.info({ signal }, "stopping");
-    setTimeout(() => fail("stopping took too long", undefined), stopWithinMs).unref();
-    await node.stop();
-    await base.stop();
-    process.exit(0);
-  };
-  for (const signal of ["SIGTERM", "SIGINT"]) process.once(signal, () => void stop(signal));
+  stops.unshift(() => node.stop());
   log.info({ event: "sys_startup", services: config.services }, `ready: ${config.publicUrl}`);
-  if (process.argv.includes("--repl")) node.broker.repl();
+  if (process.argv.includes("--repl")) {
+    // `quit` stops the broker and leaves at once: what it stands on has to go with it.
+    node.broker.options.stopped = async () => await stopAll(stops.splice(1));
+    node.broker.repl();
+  }
 } catch (error) {
+  await stopAll(stops);
   if (error instanceof ConfigError) {
     process.stderr.write(`The configuration is not complete:\n${error.problems.map((p) => `  ${p}\n`).join("")}`);
     process.exit(configExitCode);
@@ -37,22 +36,32 @@ try {
 }
 
 /** PostgreSQL, SMTP and secrets where none are configured; the schema is brought up to date without being asked. */
-async function developmentBase(env: Env, to: Log) {
+async function developmentBase(env: Env): Promise<Env> {
   const { embeddedDefaults } = await import("./mixins/embedded/defaults.ts");
-  const base = await embeddedDefaults(env, to);
+  const base = await embeddedDefaults(env, log);
+  stops.unshift(() => base.stop());
   const { database } = loadConfig(base.env);
   if (database) {
     const { migrate } = await import("./mixins/database/migrate.ts");
     const applied = await migrate(database);
-    if (applied.length > 0) to.info({ applied }, "the database was migrated");
+    if (applied.length > 0) log.info({ applied }, "the database was migrated");
   }
-  return base;
+  return base.env;
+}
+
+async function stop(signal: string): Promise<void> {
+  log.info({ signal }, "stopping");
+  setTimeout(() => fail("stopping took too long", undefined), stopWithinMs).unref();
+  await stopAll(stops);
+  process.exit(0);
+}
+
+async function stopAll(what: readonly (() => Promise<void>)[]): Promise<void> {
+  for (const each of what) await each();
 }
 
 function fail(what: string, error: unknown): never {
-  log.error(
-    { reason: error instanceof Error ? error.message : error, stack: (error as Error | undefined)?.stack },
-    what,
-  );
+  const { message, stack } = error instanceof Error ? error : { message: String(error), stack: undefined };
+  log.error({ reason: message, stack }, what);
   process.exit(1);
 }

@@ -1,16 +1,8 @@
 /** `npm run bench [-- --row name]`: each row measures something beside its baseline in the same run, and says if it missed. */
 import { writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import type { Figure, Row } from "./row.ts";
 import { userList } from "./rows/user-list.ts";
-
-/** One claim: a figure, what it may be at most, and where it stands. */
-export interface Figure {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly atMost: number;
-}
-export type Row = (log: (line: string) => void) => Promise<readonly Figure[]>;
 
 const rows: Readonly<Record<string, Row>> = { userList };
 const { values } = parseArgs({ options: { row: { type: "string" }, json: { type: "string" } } });

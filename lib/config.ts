@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { roles, type Role } from "./roles.ts";
-import { EnvReader } from "./env-reader.ts";
+import { EnvReader, type Env } from "./env-reader.ts";
 
 export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
 export type ServiceName = (typeof serviceNames)[number];
-export type Env = Readonly<Record<string, string | undefined>>;
+export type { Env };
 /** Everything that a node needs to know, read once and frozen. Times are in seconds. */
 export type Config = Readonly<ReturnType<typeof readConfig>>;
 export type DatabaseConfig = NonNullable<Config["database"]>;

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import type { Env } from "./config.ts";
 import { readEmailAddress } from "./email-address.ts";
+
+export type Env = Readonly<Record<string, string | undefined>>;
 
 const minSecretBytes = 32;
 const weakPasswords = new Set(["", "postgres", "password", "changeme", "admin", "secret", "root", "user", "test"]);

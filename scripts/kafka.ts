@@ -1,6 +1,13 @@
-/** `npm run kafka`: a real broker for development, kept in DATA_DIR, until Ctrl-C. */
+/** `npm run kafka`: a real broker for development with the service's topics, kept in DATA_DIR, until Ctrl-C. */
 import { join } from "node:path";
+import { readEnvironment } from "../lib/config.ts";
+import { silentLog } from "../lib/log.ts";
+import { connectKafka } from "../services/events/kafka.ts";
+import { allTopics } from "../services/events/topics.ts";
 import { kafkaAvailable, startKafka } from "./kafka/broker.ts";
+
+/** More than one, so that development sees what production has: order within a user, and none between users. */
+const partitions = 3;
 
 const available = kafkaAvailable();
 if (available !== true) {
@@ -8,19 +15,9 @@ if (available !== true) {
   process.exit(1);
 }
 
-const dir = join(process.env.DATA_DIR ?? ".data", "kafka");
+const dir = join(readEnvironment()["DATA_DIR"] ?? ".data", "kafka");
 console.log(`Starting Kafka in ${dir} (the first start fetches it with Maven) ...`);
 const kafka = await startKafka({ dir, ports: { plaintext: 9092, controller: 9093, sasl: 9094 } });
-const [host = "", port = ""] = kafka.sasl.split(":");
-
-console.log(`Kafka is up. In .env:
-
-KAFKA_BOOTSTRAP_SERVER_HOST=${host}
-KAFKA_BOOTSTRAP_SERVER_PORT=${port}
-KAFKA_BROKER_USER=${kafka.user}
-KAFKA_BROKER_PASSWORD=${kafka.password}
-
-Without authentication, for tools: ${kafka.plaintext}. Ctrl-C stops it.`);
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -29,8 +26,33 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
     void kafka.stop();
   });
 }
+
+const withoutSasl = { user: undefined, password: undefined, mechanism: "plain", ssl: undefined } as const;
+const admin = connectKafka({ brokers: [kafka.plaintext], ...withoutSasl }, silentLog);
+try {
+  await admin.createTopics(allTopics.map((topic) => ({ topic, partitions, replication: 1 })));
+  console.log(instructions());
+} catch (error) {
+  // Ctrl-C while they are made is no failure.
+  if (!stop.signal.aborted) console.error("The topics could not be made:", error);
+} finally {
+  await admin.close();
+}
+
 await kafka.exited;
 if (!stop.signal.aborted) {
   console.error(`Kafka ended by itself; see ${join(dir, "broker.log")}`);
   process.exitCode = 1;
+}
+
+function instructions(): string {
+  const [host = "", port = ""] = kafka.sasl.split(":");
+  return `Kafka is up, with the topics ${allTopics.join(", ")}. In .env:
+
+KAFKA_BOOTSTRAP_SERVER_HOST=${host}
+KAFKA_BOOTSTRAP_SERVER_PORT=${port}
+KAFKA_BROKER_USER=${kafka.user}
+KAFKA_BROKER_PASSWORD=${kafka.password}
+
+Without authentication, for tools: ${kafka.plaintext}. Ctrl-C stops it.`;
 }

@@ -10,7 +10,7 @@ import { migrate } from "../../mixins/database/migrate.ts";
 import { embeddedDefaults } from "../../mixins/embedded/defaults.ts";
 import { seedAccounts } from "../../scripts/seed/accounts.ts";
 import { listUsers } from "../../services/users/list-users.ts";
-import type { Row } from "../run.ts";
+import type { Row } from "../row.ts";
 
 const users = Number(process.env["BENCH_USERS"] ?? 1_000_000);
 const samples = 60;

@@ -1,19 +1,7 @@
 import type { Log } from "../../lib/log.ts";
 import type { Role } from "../../lib/roles.ts";
 import type { Access, AccessGuard, AccessRefusal } from "../../mixins/access-guard.ts";
-import type { GetUserRoleRequest, GetUserRoleResponse } from "./server.ts";
-
-type GrpcStatus = "INVALID_ARGUMENT" | "UNAUTHENTICATED" | "UNAVAILABLE";
-
-/** A refusal with exactly the text of the contract: the callers compare it. */
-export class GrpcRefusal extends Error {
-  override readonly name = "GrpcRefusal";
-  readonly status: GrpcStatus;
-  constructor(status: GrpcStatus, details: string) {
-    super(details);
-    this.status = status;
-  }
-}
+import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
 /** `UserRole` of roles.proto. */
 const roleNumbers: Readonly<Record<Role, number>> = { CU: 1, CO: 2, RM: 3, MO: 4 };

@@ -10,15 +10,7 @@ import {
 } from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { HealthImplementation } from "grpc-health-check";
-import { GrpcRefusal } from "./get-user-role.ts";
-
-export interface GetUserRoleRequest {
-  readonly access_token: string;
-}
-export interface GetUserRoleResponse {
-  readonly user_id: string;
-  readonly role: number;
-}
+import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
 export interface GrpcServer {
   /** @returns the port that it listens on */
