@@ -1,10 +1,10 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import type { KeyRing } from "../../lib/keys.ts";
+import type { Key, KeyRing } from "../../lib/keys.ts";
 
 /**
  * A refresh token is opaque to its owner: 16 bytes session id, 32 bytes secret, 16 bytes tag, base64url. The tag is an
  * HMAC by which a forged token is refused without a look at the database, so that whatever passes and is not the
- * session's current secret was ours once: reuse. Only the SHA-256 of a token is stored.
+ * session's current secret was ours once: reuse. Only the SHA-256 of id and secret is stored.
  */
 const idLength = 16;
 const secretLength = 32;
@@ -15,21 +15,24 @@ export interface RefreshToken {
   /** UUID */
   readonly sessionId: string;
   readonly text: string;
+  /** Of id and secret: the tag may be made anew with another key. */
   readonly hash: Buffer;
+  /** The key that its tag was made with. */
+  readonly key: Key;
 }
 
-const hmac = (key: KeyRing["current"], label: string, ...parts: Buffer[]): Buffer => {
+const hmac = (key: Key, label: string, ...parts: Buffer[]): Buffer => {
   const mac = createHmac("sha256", key.object).update(label);
   for (const part of parts) mac.update(part);
   return mac.digest();
 };
-const tagOf = (key: KeyRing["current"], body: Buffer): Buffer => hmac(key, "tag", body).subarray(0, tagLength);
+const tagOf = (key: Key, body: Buffer): Buffer => hmac(key, "tag", body).subarray(0, tagLength);
 
-function assemble(key: KeyRing["current"], id: Buffer, secret: Buffer): RefreshToken {
+function assemble(key: Key, id: Buffer, secret: Buffer): RefreshToken {
   const body = Buffer.concat([id, secret]);
   const text = Buffer.concat([body, tagOf(key, body)]).toString("base64url");
   const sessionId = id.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-  return { sessionId, text, hash: createHash("sha256").update(text).digest() };
+  return { sessionId, text, hash: createHash("sha256").update(body).digest(), key };
 }
 
 /** The first refresh token of a new session. @param sessionId UUID */
@@ -52,9 +55,10 @@ export function readRefreshToken(keys: KeyRing, text: string): RefreshToken | un
 
 /**
  * The token that follows, derived and not drawn: when an answer is lost and the same old token comes again, the same
- * successor can be given without having been stored.
+ * successor can be given without having been stored. Derived with the old token's own key, so that it stays the same
+ * while keys are rotated.
  */
 export function successorOf(keys: KeyRing, token: RefreshToken): RefreshToken {
   const id = Buffer.from(token.sessionId.replaceAll("-", ""), "hex");
-  return assemble(keys.current, id, hmac(keys.current, "successor", id, Buffer.from(token.text)));
+  return assemble(keys.current, id, hmac(token.key, "successor", token.hash));
 }
