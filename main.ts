@@ -15,11 +15,13 @@ process.on("unhandledRejection", (reason) => fail("an error was not handled", re
 process.on("uncaughtException", (error) => fail("an error was not handled", error));
 for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => void stop(signal));
 
+const started = Promise.withResolvers<undefined>();
 try {
   const env = production ? environment : await developmentBase(environment);
   const config = loadConfig(env);
   const node = await startNode(config, log);
   stops.unshift(() => node.stop());
+  started.resolve(undefined);
   log.info({ event: "sys_startup", services: config.services }, `ready: ${config.publicUrl}`);
   if (process.argv.includes("--repl")) {
     // `quit` stops the broker and leaves at once: what it stands on has to go with it.
@@ -28,6 +30,7 @@ try {
   }
 } catch (error) {
   await stopAll(stops);
+  started.resolve(undefined);
   if (error instanceof ConfigError) {
     process.stderr.write(`The configuration is not complete:\n${error.problems.map((p) => `  ${p}\n`).join("")}`);
     process.exit(configExitCode);
@@ -52,6 +55,7 @@ async function developmentBase(env: Env): Promise<Env> {
 async function stop(signal: string): Promise<void> {
   log.info({ signal }, "stopping");
   setTimeout(() => fail("stopping took too long", undefined), stopWithinMs).unref();
+  await started.promise;
   await stopAll(stops);
   process.exit(0);
 }

@@ -20,7 +20,7 @@ export default function brokerOptions(config: Config, log: Log): BrokerOptions {
     internalServices: false,
     validator: new Validators.Fastest(validatorOptions),
     // Longer than a statement may take, shorter than a person waits.
-    requestTimeout: 5000,
+    requestTimeout: 2500,
     maxCallLevel: 10,
     retryPolicy: { enabled: false },
     circuitBreaker: {

@@ -52,12 +52,24 @@ export async function call<C extends Pick<ActionContract, "name">>(
   action: C,
   params: Sent<C>,
   actor: Actor,
+  options: CallOptions = {},
 ): Promise<Result<C>> {
-  return (await callByName(broker, action.name, params, actor)) as Result<C>;
+  return (await callByName(broker, action.name, params, actor, options)) as Result<C>;
+}
+
+interface CallOptions {
+  /** Milliseconds; the broker's `requestTimeout` when it is not given. */
+  readonly timeout?: number;
 }
 
 /** The same for whoever knows the action only at run time: a table of routes. The action's validator still checks. */
-export async function callByName(broker: ServiceBroker, name: string, params: unknown, actor: Actor): Promise<unknown> {
+export async function callByName(
+  broker: ServiceBroker,
+  name: string,
+  params: unknown,
+  actor: Actor,
+  options: CallOptions = {},
+): Promise<unknown> {
   const requestId = actor.requestId === "" ? {} : { requestID: actor.requestId };
-  return await broker.call(name, params, { meta: { actor }, ...requestId });
+  return await broker.call(name, params, { meta: { actor }, ...requestId, ...options });
 }

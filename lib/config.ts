@@ -47,6 +47,7 @@ const onDatabase: readonly ServiceName[] = ["auth", "users", "mailer", "events"]
 export const needs = (services: readonly ServiceName[]) => ({
   database: services.some((service) => onDatabase.includes(service)),
   mail: services.includes("mailer"),
+  kafka: services.includes("events"),
 });
 
 /** The services that an environment asks for; what it names wrongly is `loadConfig`'s to tell. */
@@ -83,7 +84,7 @@ function readConfig(env: EnvReader) {
     grpc: { host: env.text("GRPC_SERVER_HOST", listenOn), port: env.port("GRPC_SERVER_PORT", 50051) },
     database: needed.database ? databaseConfig(env, production) : undefined,
     mail: needed.mail ? mailConfig(env) : undefined,
-    kafka: kafkaConfig(env),
+    kafka: needed.kafka ? kafkaConfig(env, production) : undefined,
 
     accessTokenTtl: env.duration("ACCESS_TOKEN_TTL", day),
     refreshTokenTtl: env.duration("REFRESH_TOKEN_TTL", 10 * day),
@@ -103,14 +104,26 @@ function readConfig(env: EnvReader) {
   };
 }
 
+/** A picture's URL has at most 200 characters (`review` stores no more), and the name of the picture needs some. */
+const maxPublicUrl = 120;
+
 /** Where links start. The operators' files have `WEB_APP_HOST=0.0.0.0`, which nobody can open. */
 function publicUrl(env: EnvReader, production: boolean, protocol: string, port: number): string {
-  const configured = env.url("PUBLIC_URL", ["http:", "https:"]);
-  if (configured !== undefined) return configured.replace(/\/+$/, "");
-  const host = env.text("WEB_APP_HOST", "localhost");
-  if (host !== "0.0.0.0") return `${protocol}://${host}:${port}`;
-  if (production) env.problem("PUBLIC_URL", "is required when WEB_APP_HOST is 0.0.0.0");
-  return `${protocol}://localhost:${port}`;
+  const local = `${protocol}://localhost:${port}`;
+  const configured = env.url("PUBLIC_URL", ["http:", "https:"])?.replace(/\/+$/, "");
+  if (configured !== undefined) {
+    if (configured.length > maxPublicUrl) env.problem("PUBLIC_URL", `has more than ${maxPublicUrl} characters`);
+    return URL.canParse(configured) ? configured : local;
+  }
+  const host = env.optional("WEB_APP_HOST");
+  if (host !== undefined && host !== "0.0.0.0") {
+    const url = URL.parse(`${protocol}://${host}:${port}`);
+    if (url?.hostname === host.toLowerCase()) return `${protocol}://${host}:${port}`;
+    env.problem("WEB_APP_HOST", "must be a host name");
+    return local;
+  }
+  if (production) env.problem("PUBLIC_URL", "is required when WEB_APP_HOST is 0.0.0.0 or not set");
+  return local;
 }
 
 const databaseConfig = (env: EnvReader, production: boolean) => ({
@@ -130,8 +143,9 @@ const mailConfig = (env: EnvReader) => ({
   from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
 });
 
-function kafkaConfig(env: EnvReader) {
-  const host = env.optional("KAFKA_BOOTSTRAP_SERVER_HOST");
+function kafkaConfig(env: EnvReader, production: boolean) {
+  const name = "KAFKA_BOOTSTRAP_SERVER_HOST";
+  const host = production ? env.required(name) : env.optional(name);
   const port = env.port("KAFKA_BOOTSTRAP_SERVER_PORT", 9092);
   const user = env.optional("KAFKA_BROKER_USER");
   const settings = {

@@ -1,4 +1,5 @@
-import type { Role } from "./roles.ts";
+import { isTraceparent } from "./trace.ts";
+import { roles, type Role } from "./roles.ts";
 
 /** Who a verified access token belongs to, as the account stood when the request came in. */
 export interface Principal {
@@ -12,9 +13,41 @@ export interface Principal {
 export interface Actor {
   readonly principal: Principal | undefined;
   readonly requestId: string;
+  /** W3C Trace Context; ends up in the headers of what Kafka hears. */
+  readonly traceparent: string | undefined;
   readonly ip: string;
   readonly userAgent: string;
 }
 
 /** The service itself: timers, the command line, calls between services. */
-export const system: Actor = Object.freeze({ principal: undefined, requestId: "", ip: "", userAgent: "" });
+export const system: Actor = Object.freeze({
+  principal: undefined,
+  requestId: "",
+  traceparent: undefined,
+  ip: "",
+  userAgent: "",
+});
+
+/** An actor as it came over the transporter: whatever has not exactly the shape of a principal is none. */
+export function readActor(sent: unknown): Actor {
+  const { principal, requestId, traceparent, ip, userAgent } = own(sent);
+  const text = (value: unknown): string => (typeof value === "string" ? value : "");
+  return Object.freeze({
+    principal: readPrincipal(principal),
+    requestId: text(requestId),
+    traceparent: isTraceparent(traceparent) ? traceparent : undefined,
+    ip: text(ip),
+    userAgent: text(userAgent),
+  });
+}
+
+function readPrincipal(sent: unknown): Principal | undefined {
+  const { userId, sessionId, role: claimed, verified } = own(sent);
+  const role = roles.find((known) => known === claimed);
+  const isUser = typeof userId === "number" && Number.isSafeInteger(userId) && userId > 0;
+  if (!isUser || typeof sessionId !== "string" || !role || typeof verified !== "boolean") return undefined;
+  return Object.freeze({ userId, sessionId, role, verified });
+}
+
+/** A value's own properties, of which nothing is known yet; what it inherits does not count. */
+const own = (sent: unknown): Readonly<Record<string, unknown>> => Object.fromEntries(Object.entries(sent ?? {}));

@@ -1,7 +1,7 @@
 import { Loggers, type LogLevels } from "moleculer";
 import type { Log } from "../lib/log.ts";
 
-/** Sends the broker's own words to our log: Moleculer's pino adapter drops the object of `warn("text", object)`. */
+/** Sends the broker's own words and the errors beside them to our log. Other objects stay out: they may hold parameters. */
 export class BrokerLogger extends Loggers.Base<Record<string, never>> {
   readonly #log: Log;
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Role } from "../../lib/roles.ts";
+import { currentTraceparent } from "../../lib/trace.ts";
 import type { Transaction } from "../database/database.ts";
 
 /** What happened to an account. The relay decides which topics hear of it, and of which fields (services/events/topics.ts). */
@@ -33,12 +34,13 @@ export async function appendEvent(
   version: number,
   event: AccountEvent,
 ): Promise<void> {
-  await tx.query("insert into outbox (id, user_id, version, type, data) values ($1, $2, $3, $4, $5)", [
+  await tx.query("insert into outbox (id, user_id, version, type, data, traceparent) values ($1, $2, $3, $4, $5, $6)", [
     randomUUID(),
     userId,
     version,
     event.type,
     event.data,
+    currentTraceparent(),
   ]);
   tx.signal("outbox.appended");
 }

@@ -9,8 +9,11 @@ const uniqueViolation = "23505";
  * cancelled statement (57), lock not available (55P03), and a server that became a read-only standby (25006).
  */
 const notNow = /^(?:08|53|57)...$|^55P03$|^25006$|^25P03$|^40001$|^40P01$/;
-const connectionLost =
-  /timeout|terminated|ended|closed|ECONN|EPIPE|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT/i;
+/** System errors of the socket. */
+const socketLost = /^(?:ECONN|EPIPE|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|ETIMEDOUT)/;
+/** Whole phrases of pg and pg-pool, which have no code. */
+const driverLost =
+  /^timeout exceeded when trying to connect|^Query read timeout|^Connection terminated|connection error and is not queryable|^Client was closed|^Cannot use a pool after calling end/;
 
 const sqlState = (error: unknown): string | undefined => (error instanceof pg.DatabaseError ? error.code : undefined);
 
@@ -25,7 +28,7 @@ export const isUniqueViolation = (error: unknown, constraint: string): boolean =
 export function isConnectionLost(error: unknown): error is Error {
   if (!(error instanceof Error) || error instanceof ServiceError || sqlState(error) !== undefined) return false;
   const systemCode = "code" in error && typeof error.code === "string" ? error.code : "";
-  return connectionLost.test(`${systemCode} ${error.message}`);
+  return socketLost.test(systemCode) || driverLost.test(error.message);
 }
 
 /** The database being away becomes `unavailable`; everything else stays as it is. */

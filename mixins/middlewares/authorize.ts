@@ -2,7 +2,8 @@ import type { ActionHandler, ActionSchema, Context, Middleware } from "moleculer
 import type { Locals, Meta } from "../../lib/actions.ts";
 import type { Auth } from "../../lib/contract.ts";
 import { ServiceError } from "../../lib/errors.ts";
-import { system, type Actor } from "../../lib/principal.ts";
+import { withTrace } from "../../lib/trace.ts";
+import { readActor, type Actor } from "../../lib/principal.ts";
 import { roles } from "../../lib/roles.ts";
 
 const visibilities = ["published", "public", "protected", "private"];
@@ -14,10 +15,11 @@ export const authorize: Middleware = {
     const auth = readAuth(action);
     return async (ctx: Context<unknown, Meta>): Promise<unknown> => {
       // Taken once: a nested call may merge its own meta into ours.
-      const actor = Object.freeze({ ...system, ...ctx.meta.actor });
+      const actor = readActor(ctx.meta.actor);
       demand(auth, actor);
       (ctx.locals as Locals).actor = actor;
-      return await (next as (ctx: Context<unknown, Meta>) => Promise<unknown>)(ctx);
+      const handle = next as (ctx: Context<unknown, Meta>) => Promise<unknown>;
+      return await withTrace(actor.traceparent, () => handle(ctx));
     };
   },
 };

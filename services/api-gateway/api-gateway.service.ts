@@ -40,15 +40,24 @@ export default function apiGatewayService(node: Node): ServiceSchema {
       const address = await server.listen({ host: config.web.host, port: config.web.port });
       log.info({ address }, `HTTP listens on ${address}`);
     },
-    stopped: () => server.close(),
+    stopped: async () => {
+      // Fastify closes what is idle now; a connection that is busy now would stay open, idle, for keepAliveTimeout.
+      const closing = setInterval(() => server.server.closeIdleConnections(), 100);
+      await server.close();
+      clearInterval(closing);
+    },
   };
 }
+
+/** A probe wants an answer while a dependency has none. */
+const healthTimeoutMs = 1500;
 
 /** Without the database nothing works; everything else only waits. */
 function checks({ broker, config }: Node): Record<string, Check> {
   type HealthAction = typeof authContract.health | typeof eventsContract.health | typeof mailerContract.health;
   const ask = async (action: HealthAction, otherwise: Status): Promise<Status> => {
-    const health = await call(broker, action, {}, system).catch(() => ({ status: otherwise }));
+    const answer = call(broker, action, {}, system, { timeout: healthTimeoutMs });
+    const health = await answer.catch(() => ({ status: otherwise }));
     return health.status;
   };
   return {

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
+import { traceparentOf } from "../../lib/trace.ts";
 import type { AccessGuard } from "../../mixins/access-guard.ts";
 import { readCookies, type RequestCookies } from "./cookies.ts";
 
@@ -26,6 +27,7 @@ export async function identify(
   const anonymous: Actor = {
     principal: undefined,
     requestId: request.id,
+    traceparent: traceparentOf(headers["traceparent"]),
     ip: request.ip,
     userAgent: headers["user-agent"] ?? "",
   };

@@ -3,20 +3,22 @@ import { errorList, errorType, isErrorCode, type ErrorCode, type FieldErrors } f
 import type { Log } from "../../lib/log.ts";
 
 /** What other layers say -> what we say. Moleculer's own types, then Fastify's codes. */
-const translations: Readonly<Record<string, ErrorCode>> = {
-  VALIDATION_ERROR: "invalid_input",
-  SERVICE_NOT_FOUND: "unavailable",
-  SERVICE_NOT_AVAILABLE: "unavailable",
-  REQUEST_TIMEOUT: "unavailable",
-  REQUEST_SKIPPED: "unavailable",
-  REQUEST_REJECTED: "unavailable",
-  QUEUE_FULL: "unavailable",
-  BAD_GATEWAY: "unavailable",
-  FST_ERR_CTP_BODY_TOO_LARGE: "body_too_large",
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupported_media_type",
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: "malformed_request",
-  FST_ERR_BAD_URL: "malformed_request",
-};
+const translations = new Map<string, ErrorCode>(
+  Object.entries({
+    VALIDATION_ERROR: "invalid_input",
+    SERVICE_NOT_FOUND: "unavailable",
+    SERVICE_NOT_AVAILABLE: "unavailable",
+    REQUEST_TIMEOUT: "unavailable",
+    REQUEST_SKIPPED: "unavailable",
+    REQUEST_REJECTED: "unavailable",
+    QUEUE_FULL: "unavailable",
+    BAD_GATEWAY: "unavailable",
+    FST_ERR_CTP_BODY_TOO_LARGE: "body_too_large",
+    FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupported_media_type",
+    FST_ERR_CTP_INVALID_CONTENT_LENGTH: "malformed_request",
+    FST_ERR_BAD_URL: "malformed_request",
+  }),
+);
 const defaultRetryAfterSeconds = 2;
 
 /** The answer to whatever was thrown: from the closed list, and nothing of the error itself. */
@@ -49,7 +51,9 @@ function publicCode(error: unknown): ErrorCode {
   if (isErrorCode(type)) return type;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   const status = error instanceof Error && "statusCode" in error ? Number(error.statusCode) : 500;
-  return translations[type ?? ""] ?? translations[code] ?? (status < 500 ? "malformed_request" : "internal_error");
+  return (
+    translations.get(type ?? "") ?? translations.get(code) ?? (status < 500 ? "malformed_request" : "internal_error")
+  );
 }
 
 function dataOf(error: unknown): ErrorData {

@@ -144,7 +144,7 @@ function responses(route: Route): Record<string, JsonSchema> {
     },
     ...Object.fromEntries(errors),
     // Said by Node's HTTP parser, before there is a request.
-    431: { description: "URL and headers have more than 16 KB.", content: json({ type: "object" }) },
+    431: { description: "URL and headers have more than 16 KB.", content: json(ref("Error")) },
   };
 }
 

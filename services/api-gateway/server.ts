@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { METHODS } from "node:http";
+import type { Socket } from "node:net";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Config } from "../../lib/config.ts";
-import { ServiceError } from "../../lib/errors.ts";
+import { system } from "../../lib/principal.ts";
+import { errorList, ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { SecurityLog } from "../../lib/security-log.ts";
 import { parseJsonBody } from "./json-body.ts";
@@ -64,6 +66,7 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
     http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024 },
     forceCloseConnections: "idle",
     return503OnClosing: false,
+    clientErrorHandler: refuseUnreadable,
     frameworkErrors: (error, request, reply) => void errorHandler(log)(error, request, reply),
   });
 
@@ -81,9 +84,8 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
     if (encoding !== undefined && encoding !== "identity") throw new ServiceError("unsupported_media_type");
     const foreign = unsafeMethods.has(request.method) && isForeignRequest(request.headers, mayUse);
     if (foreign && form !== true) {
-      const { ip, headers, id } = request;
-      const actor = { principal: undefined, requestId: id, ip, userAgent: headers["user-agent"] ?? "" };
-      securityLog("malicious_csrf", actor);
+      const userAgent = request.headers["user-agent"] ?? "";
+      securityLog("malicious_csrf", { ...system, requestId: request.id, ip: request.ip, userAgent });
       throw new ServiceError("cross_site_request");
     }
   });
@@ -123,6 +125,20 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
   server.setErrorHandler(errorHandler(log));
   server.setNotFoundHandler((_, reply) => sendError(reply, "not_found"));
   return server;
+}
+
+/** What Node's HTTP parser gives up on has no request yet: the answer is written by hand, and the connection ends. */
+function refuseUnreadable(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
+  const status =
+    error.code === "HPE_HEADER_OVERFLOW"
+      ? "431 Request Header Fields Too Large"
+      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
+        ? "408 Request Timeout"
+        : "400 Bad Request";
+  const body = JSON.stringify({ detail: errorList.malformed_request.detail, code: "malformed_request" });
+  const headers = `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close`;
+  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`);
 }
 
 /** Never routed further: an OPTIONS request runs no action. */

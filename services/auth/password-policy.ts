@@ -1,11 +1,12 @@
 import { invalidFields } from "../../lib/errors.ts";
+import { isCommonPassword } from "./common-passwords.ts";
 
 const minLength = 8;
 const maxLength = 128;
 
 /**
- * What a new password must be: 8 to 128 code points, whatever they are (NIST SP 800-63B-4: no composition rules), and
- * not made of what everybody knows about the account.
+ * What a new password must be: 8 to 128 code points, whatever they are (NIST SP 800-63B-4: no composition rules), not a
+ * common one, and not made of what everybody knows about the account.
  * @param field where the password stood in the request
  * @param known e-mail, names and the company's name
  * @throws ServiceError `invalid_input`
@@ -18,8 +19,18 @@ export function checkNewPassword(field: string, password: string, known: readonl
   // Half a surrogate pair has no UTF-8 form: different passwords would become the same bytes.
   if (!password.isWellFormed()) throw refuse("This password has a character that is not valid.");
   const plain = simplified(password);
+  if (isCommonPassword(plain)) throw refuse("This password is too common.");
   const words = known.flatMap((text) => [text, text.split("@")[0] ?? ""]).map(simplified);
-  if (words.includes(plain)) throw refuse("This password is too similar to your personal information.");
+  if (words.some((word) => isMadeOf(plain, word))) {
+    throw refuse("This password is too similar to your personal information.");
+  }
 }
 
 const simplified = (text: string): string => text.normalize("NFC").toLowerCase().replaceAll(/\s+/g, "");
+
+/** A known word with a few characters around it is the first thing that a guesser tries. */
+function isMadeOf(password: string, word: string): boolean {
+  const minWord = 4;
+  const fewCharacters = 4;
+  return word.length >= minWord && password.includes(word) && password.length - word.length <= fewCharacters;
+}

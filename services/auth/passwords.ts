@@ -10,6 +10,7 @@ import { HashQueue } from "./hash-queue.ts";
  * an outdated hash still verifies and is replaced at the next login.
  */
 const scheme = "v1";
+const bcryptForm = /^\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}$/;
 
 interface Pepper {
   readonly id: string;
@@ -50,7 +51,7 @@ export function createPasswords(config: Config["password"]): Passwords {
     verify: async (password, stored) => {
       const [storedScheme, pepperId, hash] = stored?.split(":", 3) ?? [];
       const pepper = peppers.find((candidate) => candidate.id === pepperId);
-      const usable = storedScheme === scheme && pepper !== undefined && hash !== undefined;
+      const usable = storedScheme === scheme && pepper !== undefined && hash !== undefined && bcryptForm.test(hash);
       const against = usable ? hash : await decoy;
       const matches = await queue.run(() => bcrypt.compare(peppered(pepper ?? current, password), against));
       const outdated = usable && (pepper !== current || bcrypt.getRounds(hash) !== config.hashCost);

@@ -22,7 +22,7 @@ export default function eventsService(node: Node): ServiceSchema {
     name: "events",
     actions: implement(eventsContract, {
       health: async (): Promise<Health> => {
-        const answers = kafka?.partitions(changesTopic).then(
+        const answers = kafka?.ping(changesTopic).then(
           () => true,
           () => false,
         );
@@ -40,9 +40,9 @@ export default function eventsService(node: Node): ServiceSchema {
       );
     },
     stopped: async () => {
-      await loop?.stop();
+      // Closing cuts what Kafka does not answer: the loop would wait its whole deadline for it.
+      await Promise.all([loop?.stop(), kafka?.close()]);
       await leadership.release();
-      await kafka?.close();
       await db.close();
     },
   };

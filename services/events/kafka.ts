@@ -46,6 +46,8 @@ export interface Subscription {
 export interface KafkaPort {
   /** The number of partitions, remembered for five minutes and forgotten after an error. Never creates the topic. */
   partitions(topic: string): Promise<number>;
+  /** Asks the broker now. */
+  ping(topic: string): Promise<void>;
   /**
    * Resolves when every message is acknowledged by all in-sync replicas. Calls are carried out one after the other.
    * After a rejection some, all or none may have arrived: publish the same again, consumers de-duplicate by `ce_id`.
@@ -178,6 +180,10 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
 
   return {
     partitions: (topic) => partitions(topic),
+    ping: (topic) => {
+      known.delete(topic);
+      return partitions(topic).then(() => undefined);
+    },
     publish,
 
     async createTopics(topics) {

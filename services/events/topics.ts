@@ -49,10 +49,15 @@ export const allTopics: readonly string[] = [
 
 /** The platform's event that a change stands for, if it stands for one. */
 export function platformEvent({ type, data }: Change): { event: string; to: Audience } | undefined {
-  if (type === "user.registered") return created[data["role"] as Role];
+  if (type === "user.registered") return createdEvent(data["role"] as Role);
   if (type === "user.profile_updated" && data["seen_by_others"] === true) return updated[data["role"] as Role];
-  if (type === "user.role_changed" && data["first_time"] === true) return created[data["to"] as Role];
+  if (type === "user.role_changed" && data["first_time"] === true) return createdEvent(data["to"] as Role);
   return undefined;
+}
+
+function createdEvent(role: Role) {
+  if (!Object.hasOwn(created, role)) throw new Error(`no such role: ${role}`);
+  return created[role];
 }
 
 /** @throws Error for a type that the table does not know: it must not be published with a guess */

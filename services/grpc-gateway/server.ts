@@ -60,8 +60,11 @@ export function createGrpcServer(
 }
 
 function rolesService(): ServiceDefinition {
-  // Enumerations as numbers: nothing to look up on the way out.
-  const definition = loadSync(join(import.meta.dirname, "../../protos/roles.proto"), { keepCase: true });
+  // A field that was not sent is its default; enumerations stay numbers: nothing to look up on the way out.
+  const definition = loadSync(join(import.meta.dirname, "../../protos/roles.proto"), {
+    keepCase: true,
+    defaults: true,
+  });
   const { roles } = loadPackageDefinition(definition) as unknown as {
     roles: { RolesService: { service: ServiceDefinition } };
   };

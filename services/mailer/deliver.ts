@@ -40,7 +40,9 @@ async function deliver({ config, db, keys, templates, transport, log }: MailerDe
     const host = new URL(config.publicUrl).hostname;
     await transport.send({ to: mail.address, messageId: `${mail.id}@${host}`, subject, text, html });
   } catch (error) {
-    const retry = isPermanent(error) ? undefined : Math.min(maxRetrySeconds, firstRetrySeconds * 2 ** mail.attempts);
+    const retry = isPermanent(error)
+      ? undefined
+      : Math.min(maxRetrySeconds, firstRetrySeconds * 2 ** (mail.attempts - 1));
     // The server's code alone: its sentence may repeat the address.
     const reason = reasonOf(error);
     log.warn(

@@ -43,7 +43,7 @@ export function createTransport(mail: MailConfig, companyName: string): MailTran
         from: { name: companyName, address: mail.from },
         // Objects and an explicit envelope: nodemailer parses a string and may find a second recipient in it.
         to: { name: "", address: to },
-        envelope: { from: mail.from, to: [to] },
+        envelope: { from: mail.from, to: [{ name: "", address: to }] },
         messageId: `<${messageId}>`,
         subject,
         text,

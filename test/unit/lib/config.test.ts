@@ -1,0 +1,362 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseEnv } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import {
+  ConfigError,
+  loadConfig,
+  needs,
+  readEnvironment,
+  serviceNames,
+  servicesOf,
+  type Env,
+} from "../../../lib/config.ts";
+import { otherSecret, productionEnv, secret, thrown } from "../helpers.ts";
+
+function problemsOf(env: Env): readonly string[] {
+  const error = thrown(() => loadConfig(env));
+  if (!(error instanceof ConfigError)) throw error;
+  return error.problems;
+}
+const without = (...names: string[]): Env =>
+  Object.fromEntries(Object.entries(productionEnv).filter(([name]) => !names.includes(name)));
+
+/** As in the original's README, with the values that an operator would write. */
+const operatorsFile = `
+SECRET_KEY=django-insecure-3k@x!v0q9z_8w7e6r5t4y3u2i1o0p
+WEB_APP_PROTOCOL=http
+WEB_APP_HOST=0.0.0.0
+WEB_APP_PORT=8000
+GRPC_SERVER_PORT=50051
+PG_HOST=postgres
+PG_PORT=5432
+PG_DATABASE=user
+PG_USER=postgres
+PG_PASSWORD=postgres
+EMAIL_HOST=smtp.yandex.ru
+EMAIL_HOST_USER=delivery@yandex.ru
+EMAIL_HOST_PASSWORD=smtp-password
+EMAIL_PORT=465
+EMAIL_USE_SSL=True
+KAFKA_BOOTSTRAP_SERVER_HOST=kafka
+KAFKA_BOOTSTRAP_SERVER_PORT=29092
+KAFKA_BROKER_USER=broker
+KAFKA_BROKER_PASSWORD=broker-password
+FIREBASE_STORAGE_BUCKET=bucket.appspot.com
+GRAYLOG_HOST=graylog
+GRAYLOG_PORT=12201
+DJANGO_CONFIGURATION=Dev
+`;
+
+describe("loadConfig: the operators' file as it is", () => {
+  const operators = parseEnv(operatorsFile);
+
+  test("is enough for development", () => {
+    expect(loadConfig(operators)).toMatchObject({
+      production: false,
+      services: serviceNames,
+      publicUrl: "http://localhost:8000",
+      web: { host: "127.0.0.1", port: 8000, secureCookies: false, corsOrigins: undefined, trustedProxyHops: 0 },
+      grpc: { host: "127.0.0.1", port: 50051 },
+      database: { host: "postgres", port: 5432, database: "user", user: "postgres", password: "postgres" },
+      mail: { host: "smtp.yandex.ru", port: 465, ssl: true, user: "delivery@yandex.ru", from: "delivery@yandex.ru" },
+      kafka: {
+        brokers: ["kafka:29092"],
+        user: "broker",
+        password: "broker-password",
+        mechanism: "plain",
+        ssl: undefined,
+      },
+    });
+  });
+
+  test("False is false", () => {
+    expect(loadConfig({ ...operators, EMAIL_USE_SSL: "False" }).mail?.ssl).toBe(false);
+  });
+
+  test("in production its weak values and the missing address are told, all at once", () => {
+    expect(problemsOf({ ...operators, NODE_ENV: "production" })).toEqual([
+      "PUBLIC_URL is required when WEB_APP_HOST is 0.0.0.0 or not set",
+      "SECRET_KEY is a default secret",
+      "PG_PASSWORD is a default password",
+    ]);
+  });
+});
+
+describe("loadConfig: defaults", () => {
+  test("a production node with what is required has the contract's defaults for the rest", () => {
+    expect(loadConfig(productionEnv)).toMatchObject({
+      production: true,
+      logLevel: "info",
+      dataDir: ".data",
+      transporter: undefined,
+      companyName: "Eat Express",
+      web: { host: "0.0.0.0", port: 8000, corsOrigins: undefined, trustedProxyHops: 0 },
+      grpc: { host: "0.0.0.0", port: 50051 },
+      accessTokenTtl: 86_400,
+      refreshTokenTtl: 864_000,
+      sessionMaxAge: 7_776_000,
+      verificationLinkTtl: 259_200,
+      password: { hashCost: 10, pepper: undefined, previousPepper: undefined },
+      secrets: { current: secret, previous: undefined },
+    });
+  });
+
+  test("is frozen", () => {
+    const config = loadConfig(productionEnv);
+    expect(Object.isFrozen(config)).toBe(true);
+  });
+
+  test("every role has a minimum age, and each can be set on its own", () => {
+    const { minAge } = loadConfig({ ...productionEnv, MIN_AGE_COURIER: "21", MIN_AGE_CUSTOMER: "0" });
+    expect(minAge).toEqual({ CU: 0, CO: 21, RM: 18, MO: 18 });
+  });
+
+  test.each([
+    ["http", false],
+    ["https", true],
+  ])("cookies over %s: secure is %s", (protocol, secure) => {
+    expect(loadConfig({ ...productionEnv, WEB_APP_PROTOCOL: protocol }).web.secureCookies).toBe(secure);
+  });
+});
+
+describe("loadConfig: where links start", () => {
+  test.each([
+    [
+      "host, protocol and port",
+      { WEB_APP_PROTOCOL: "https", WEB_APP_HOST: "id.example.com", WEB_APP_PORT: "8443" },
+      "https://id.example.com:8443",
+    ],
+    ["0.0.0.0, which nobody can open", { WEB_APP_HOST: "0.0.0.0" }, "http://localhost:8000"],
+    ["nothing", {}, "http://localhost:8000"],
+    [
+      "PUBLIC_URL before all of them",
+      { PUBLIC_URL: "https://id.example.com", WEB_APP_HOST: "other" },
+      "https://id.example.com",
+    ],
+    ["PUBLIC_URL without its slashes", { PUBLIC_URL: "https://id.example.com/auth//" }, "https://id.example.com/auth"],
+  ])("development, %s", (_, env, url) => {
+    expect(loadConfig({ SECRET_KEY: secret, SERVICES: "api-gateway", ...env }).publicUrl).toBe(url);
+  });
+
+  test.each(["ftp://id.example.com", "id.example.com", "javascript:alert(1)", "//id.example.com"])(
+    "PUBLIC_URL=%s is refused",
+    (url) => {
+      expect(problemsOf({ ...productionEnv, PUBLIC_URL: url })).toEqual([
+        "PUBLIC_URL must be a URL that starts with http: or https://",
+      ]);
+    },
+  );
+
+  test("production, WEB_APP_HOST=0.0.0.0: PUBLIC_URL is required", () => {
+    expect(problemsOf({ ...without("PUBLIC_URL"), WEB_APP_HOST: "0.0.0.0" })).toEqual([
+      "PUBLIC_URL is required when WEB_APP_HOST is 0.0.0.0 or not set",
+    ]);
+  });
+
+  test("production, neither host nor PUBLIC_URL: links to localhost are no default", () => {
+    expect(problemsOf(without("PUBLIC_URL")).join()).toContain("PUBLIC_URL");
+  });
+
+  test.each(["a host", "::", "host/path"])("WEB_APP_HOST=%j makes no URL and is refused", (host) => {
+    expect(problemsOf({ ...without("PUBLIC_URL"), WEB_APP_HOST: host }).join()).toContain("WEB_APP_HOST");
+  });
+
+  test("PUBLIC_URL must leave room for a picture's URL in the 200 characters that `review` stores", () => {
+    const url = `https://${"a.".repeat(98)}co`;
+    expect(problemsOf({ ...productionEnv, PUBLIC_URL: url }).join()).toContain("PUBLIC_URL");
+  });
+});
+
+describe("loadConfig: what stops the start", () => {
+  test("an empty production environment: every missing variable is named at once", () => {
+    expect(problemsOf({ NODE_ENV: "production", WEB_APP_HOST: "0.0.0.0" })).toEqual(
+      expect.arrayContaining([
+        "PUBLIC_URL is required when WEB_APP_HOST is 0.0.0.0 or not set",
+        "SECRET_KEY is required",
+        "PG_HOST is required",
+        "PG_DATABASE is required",
+        "PG_USER is required",
+        "PG_PASSWORD is required",
+        "EMAIL_HOST is required",
+        "EMAIL_FROM is required when EMAIL_HOST_USER is not set",
+      ]),
+    );
+  });
+
+  test("in production a node that publishes events must be told where Kafka is", () => {
+    expect(problemsOf(without("KAFKA_BOOTSTRAP_SERVER_HOST")).join()).toContain("KAFKA_BOOTSTRAP_SERVER_HOST");
+  });
+
+  const bad: readonly (readonly [string, string])[] = [
+    ["NODE_ENV", "staging"],
+    ["LOG_LEVEL", "verbose"],
+    ["SERVICES", "auth,billing"],
+    ["TRANSPORTER", "amqp://guest:guest@rabbit"],
+    ["PUBLIC_URL", "id.example.com"],
+    ["SECRET_KEY", "too-short-a-secret"],
+    ["SECRET_KEY_PREVIOUS", "too-short-a-secret"],
+    ["WEB_APP_PROTOCOL", "gopher"],
+    ["WEB_APP_PORT", "99999"],
+    ["CORS_ORIGINS", "*"],
+    ["TRUSTED_PROXY_HOPS", "eleven"],
+    ["GRPC_SERVER_PORT", "-1"],
+    ["PG_PORT", "5432x"],
+    ["PG_PASSWORD", "postgres"],
+    ["EMAIL_PORT", "smtp"],
+    ["EMAIL_USE_SSL", "maybe"],
+    ["EMAIL_FROM", "Eat Express"],
+    ["KAFKA_BOOTSTRAP_SERVER_PORT", "kafka"],
+    ["KAFKA_SASL_MECHANISM", "gssapi"],
+    ["KAFKA_SSL", "maybe"],
+    ["ACCESS_TOKEN_TTL", "forever"],
+    ["REFRESH_TOKEN_TTL", "10"],
+    ["PASSWORD_HASH_COST", "4"],
+    ["PASSWORD_PEPPER", "too-short-a-pepper"],
+    ["PASSWORD_PEPPER_PREVIOUS", "too-short-a-pepper"],
+    ["MIN_AGE_MODERATOR", "121"],
+  ];
+
+  test.each(bad)("%s=%s is refused, by its name and without its value", (name, value) => {
+    const [problem = "", ...others] = problemsOf({ ...productionEnv, [name]: value });
+    expect(others).toEqual([]);
+    expect(problem).toMatch(new RegExp(`^${name} `));
+    // A rule may list what it allows; what was given stands nowhere.
+    expect(problem.replace(name, "").split(/[ ,]+/)).not.toContain(value);
+  });
+
+  test("all of them together are all told together, and no value is", () => {
+    // These two decide which other variables are looked at, and how strictly.
+    const others = bad.filter(([name]) => !["NODE_ENV", "SERVICES"].includes(name));
+    const env = { ...productionEnv, ...Object.fromEntries(others) };
+    const problems = problemsOf(env);
+    expect(problems.map((problem) => problem.split(" ")[0]).sort()).toEqual(others.map(([name]) => name).sort());
+    expect(thrown(() => loadConfig(env))).toMatchObject({
+      message: `The configuration has ${problems.length} problem(s)`,
+    });
+    expect(problems.join("\n")).not.toMatch(/too-short|guest|verbose|gopher|eleven|maybe|forever|gssapi/);
+  });
+
+  test("a broker user without a password", () => {
+    expect(problemsOf({ ...productionEnv, KAFKA_BROKER_USER: "broker" })).toEqual([
+      "KAFKA_BROKER_PASSWORD is required",
+    ]);
+  });
+
+  test("a certificate that is not there", () => {
+    expect(problemsOf({ ...productionEnv, KAFKA_SSL: "True", KAFKA_SSL_CA: "/nowhere/ca.pem" })).toEqual([
+      "KAFKA_SSL_CA names a file that cannot be read",
+    ]);
+  });
+
+  test("a low hash cost is for tests, not for production", () => {
+    expect(loadConfig({ ...productionEnv, NODE_ENV: "test", PASSWORD_HASH_COST: "4" }).password.hashCost).toBe(4);
+    expect(problemsOf({ ...productionEnv, NODE_ENV: "test", PASSWORD_HASH_COST: "3" })).toHaveLength(1);
+  });
+});
+
+describe("loadConfig: what else can be set", () => {
+  test("a rotation: both secrets and both peppers", () => {
+    const config = loadConfig({
+      ...productionEnv,
+      SECRET_KEY_PREVIOUS: otherSecret,
+      PASSWORD_PEPPER: otherSecret,
+      PASSWORD_PEPPER_PREVIOUS: secret,
+    });
+    expect(config.secrets).toEqual({ current: secret, previous: otherSecret });
+    expect(config.password).toEqual({ hashCost: 10, pepper: otherSecret, previousPepper: secret });
+  });
+
+  test("Kafka over TLS without files trusts what Node trusts", () => {
+    const { kafka } = loadConfig({ ...productionEnv, KAFKA_SSL: "True" });
+    expect(kafka).toMatchObject({ user: undefined, password: undefined, ssl: { ca: undefined, cert: undefined } });
+  });
+
+  test("without a bootstrap server there is no Kafka outside production", () => {
+    expect(loadConfig({ ...without("KAFKA_BOOTSTRAP_SERVER_HOST"), NODE_ENV: "development" }).kafka).toBeUndefined();
+  });
+
+  test.each(["nats://nats:4222", "redis://redis", "tcp://"])("TRANSPORTER=%s", (url) => {
+    expect(loadConfig({ ...productionEnv, TRANSPORTER: url }).transporter).toBe(url);
+  });
+});
+
+describe("what a node needs", () => {
+  test.each([
+    ["auth", true, false],
+    ["users", true, false],
+    ["mailer", true, true],
+    ["events", true, false],
+    ["grpc-gateway", false, false],
+    ["api-gateway", false, false],
+  ] as const)("%s: database %s, mail %s", (service, database, mail) => {
+    expect(needs([service])).toEqual({ database, mail, kafka: service === "events" });
+  });
+
+  test("gateways start in production without knowing the database or the SMTP server", () => {
+    const { NODE_ENV, SECRET_KEY, PUBLIC_URL } = productionEnv;
+    const config = loadConfig({ NODE_ENV, SECRET_KEY, PUBLIC_URL, SERVICES: "grpc-gateway,api-gateway" });
+    expect([config.services, config.database, config.mail]).toEqual([
+      ["grpc-gateway", "api-gateway"],
+      undefined,
+      undefined,
+    ]);
+  });
+
+  test("what a gateway is told about the database all the same, it does not keep", () => {
+    const config = loadConfig({ ...productionEnv, SERVICES: "api-gateway" });
+    expect(JSON.stringify(config)).not.toContain("a-long-database-password");
+  });
+
+  test("the services of an environment are known before it is complete", () => {
+    expect(servicesOf({ SERVICES: "users,auth" })).toEqual(["auth", "users"]);
+    expect(servicesOf({})).toEqual(serviceNames);
+    expect(servicesOf({ SERVICES: "billing" })).toEqual([]);
+  });
+});
+
+describe("readEnvironment", () => {
+  const names = ["NODE_ENV", "FROM_FILE", "IN_BOTH"];
+  const folders = { withFile: "", bare: "" };
+  beforeAll(() => {
+    folders.withFile = mkdtempSync(join(tmpdir(), "config-"));
+    folders.bare = mkdtempSync(join(tmpdir(), "config-"));
+    writeFileSync(join(folders.withFile, ".env"), "FROM_FILE='a b' # why\nIN_BOTH=file\n");
+  });
+  afterAll(() => {
+    for (const folder of Object.values(folders)) rmSync(folder, { recursive: true });
+  });
+
+  /** What is seen of the two variables by a process that was started in that folder with these of its own. */
+  function seenIn(folder: keyof typeof folders, own: Record<string, string>): unknown {
+    const before = { cwd: process.cwd(), env: process.env };
+    try {
+      process.chdir(folders[folder]);
+      const others = Object.entries(before.env).filter(([name]) => !names.includes(name));
+      process.env = { ...Object.fromEntries(others), ...own };
+      const { FROM_FILE, IN_BOTH } = readEnvironment();
+      return { FROM_FILE, IN_BOTH };
+    } finally {
+      process.chdir(before.cwd);
+      process.env = before.env;
+    }
+  }
+
+  test("development: .env is read", () => {
+    expect(seenIn("withFile", {})).toEqual({ FROM_FILE: "a b", IN_BOTH: "file" });
+  });
+
+  test("development: the process's own variables beat it", () => {
+    expect(seenIn("withFile", { IN_BOTH: "process" })).toEqual({ FROM_FILE: "a b", IN_BOTH: "process" });
+  });
+
+  test("production: .env is not even looked at", () => {
+    const seen = seenIn("withFile", { NODE_ENV: "production", IN_BOTH: "process" });
+    expect(seen).toEqual({ FROM_FILE: undefined, IN_BOTH: "process" });
+  });
+
+  test("without a file there is only the process's", () => {
+    expect(seenIn("bare", { IN_BOTH: "process" })).toEqual({ FROM_FILE: undefined, IN_BOTH: "process" });
+  });
+});
