@@ -50,7 +50,10 @@ export interface Page {
 function pageOperation({ method, path, summary, statuses, answers }: Page): JsonSchema {
   const html = { "text/html": { schema: { type: "string" } } };
   // What goes wrong before a page is made is told as everywhere else.
-  const content = answers === "html" ? { ...html, ...json(ref("Error")) } : json(ruleToJsonSchema(answers));
+  const content =
+    answers === "html"
+      ? { ...html, ...json({ anyOf: [ref("FieldErrors"), ref("Error")] }) }
+      : json(ruleToJsonSchema(answers));
   const names = [...path.matchAll(/:([a-z0-9]+)/g)].map(([, name]) => name ?? "");
   return {
     operationId: operationId({ method, path }),

@@ -1,0 +1,122 @@
+import { expect } from "@jest/globals";
+import type { Answer, Client } from "../support/client.ts";
+import { registration, uniqueEmail } from "../support/people.ts";
+import type { TestStand } from "../support/service.ts";
+
+/** Whatever has accounts: the service in this process or in another. */
+export type Stand = Pick<TestStand, "client" | "query" | "url">;
+export type Role = "CU" | "CO" | "RM" | "MO";
+
+export interface Person {
+  readonly id: number;
+  readonly email: string;
+  /** Signed in. */
+  readonly client: Client;
+  /** An access token. */
+  readonly token: string;
+}
+
+const pathOf = { CU: "customers", CO: "couriers", RM: "managers", MO: "managers" } as const;
+
+/** Registers over HTTP; a moderator is a manager whose row was changed, verified or not as asked. */
+export async function signUp(
+  on: Stand,
+  role: Role = "CU",
+  { verified = role === "MO", ...changes }: Record<string, unknown> & { verified?: boolean } = {},
+): Promise<Person> {
+  const client = on.client();
+  const body = registration({ email: uniqueEmail(role.toLowerCase()), ...changes });
+  const answer = await client.post(`/api/v1/users/${pathOf[role]}/`, body);
+  expect([answer.status, answer.text]).toEqual([201, expect.any(String)]);
+  const id = Number(answer.json()["id"]);
+  await on.query(
+    "update users set role = $2::text, roles_held = array(select distinct unnest(roles_held || $2::text)), is_email_verified = $3 where id = $1",
+    [id, role, verified],
+  );
+  return { id, email: body.email, client, token: client.cookie("access_token") ?? "" };
+}
+
+/** Status and parsed body, to be compared at once. */
+export const said = (answer: Answer): [number, unknown] => [answer.status, answer.text && answer.json()];
+
+export const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
+
+/** The registration of a moderator and everybody else, as the contract's full view shows it. */
+export function fullViewOf(on: Stand, role: Role, body: ReturnType<typeof registration>): Record<string, unknown> {
+  const { first_name, last_name, phone, birth_date } = body.user_profile;
+  return {
+    id: expect.any(Number),
+    email: body.email,
+    pending_email: null,
+    role,
+    last_login: null,
+    is_active: true,
+    is_email_verified: role === "MO",
+    user_profile: {
+      first_name,
+      last_name,
+      full_name: `${first_name} ${last_name}`,
+      phone,
+      image_url: expect.stringMatching(new RegExp(`^${on.url}/.{1,150}$`)),
+      birth_date,
+      age: ageToday(birth_date),
+    },
+  };
+}
+
+/** Counted by another way than the product's: one birthday after the other. */
+export function ageToday(birthDate: string): number {
+  const [year = 0, month = 1, day = 1] = birthDate.split("-").map(Number);
+  let age = -1;
+  while (Date.UTC(year + age + 1, month - 1, day) <= Date.now()) age++;
+  return age;
+}
+
+export const fullViewFields = [
+  "email",
+  "id",
+  "is_active",
+  "is_email_verified",
+  "last_login",
+  "pending_email",
+  "role",
+  "user_profile.age",
+  "user_profile.birth_date",
+  "user_profile.first_name",
+  "user_profile.full_name",
+  "user_profile.image_url",
+  "user_profile.last_name",
+  "user_profile.phone",
+];
+export const publicViewFields = [
+  "id",
+  "role",
+  "user_profile.first_name",
+  "user_profile.full_name",
+  "user_profile.image_url",
+];
+
+/** `{a: {b: 1}}` -> `["a.b"]`, sorted. */
+export function fieldsOf(value: object, prefix = ""): string[] {
+  return Object.entries(value as Record<string, unknown>)
+    .flatMap(([name, inner]) =>
+      typeof inner === "object" && inner !== null ? fieldsOf(inner, `${prefix}${name}.`) : [prefix + name],
+    )
+    .toSorted();
+}
+
+export interface SetCookie {
+  readonly name: string;
+  readonly value: string;
+  /** Without the value; by name, as they were sent. */
+  readonly attributes: Readonly<Record<string, string>>;
+}
+
+export function setCookiesOf(answer: Answer): SetCookie[] {
+  return answer.headers.getSetCookie().map((line) => {
+    const [pair = "", ...rest] = line.split("; ");
+    const at = pair.indexOf("=");
+    const attributes = rest.map((text) => [text.split("=")[0] ?? "", text.split("=")[1] ?? ""] as const);
+    return { name: pair.slice(0, at), value: pair.slice(at + 1), attributes: Object.fromEntries(attributes) };
+  });
+}
