@@ -9,7 +9,7 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<voi
 
 const [name = "", ...args] = process.argv.slice(2);
 try {
-  const command = commands[name];
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
   if (!command) throw new UsageError(`Commands: ${Object.keys(commands).join(", ")}`);
   await command(args);
 } catch (error) {

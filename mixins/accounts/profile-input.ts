@@ -47,13 +47,21 @@ export function tooYoung(config: AgeRules, role: Role, birthDate: string, now: n
   return ageOn(birthDate, now) < minAge ? `You must be at least ${minAge} years old.` : undefined;
 }
 
+/** Whose profile it is to be. */
+interface ProfileOwner {
+  readonly role: Role;
+  /** As it stands: sent back unchanged it is not questioned, whatever the rules have become since. */
+  readonly birthDate?: string;
+  readonly now: number;
+}
+
 /**
  * The fields that were sent, in the form in which they are stored.
  * @throws ServiceError `invalid_input` naming every field that is wrong
  */
-export function readProfile(config: AgeRules, sent: Required<SentProfile>, role: Role, now: number): StoredProfile;
-export function readProfile(config: AgeRules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile>;
-export function readProfile(config: AgeRules, sent: SentProfile, role: Role, now: number): Partial<StoredProfile> {
+export function readProfile(config: AgeRules, sent: Required<SentProfile>, of: ProfileOwner): StoredProfile;
+export function readProfile(config: AgeRules, sent: SentProfile, of: ProfileOwner): Partial<StoredProfile>;
+export function readProfile(config: AgeRules, sent: SentProfile, of: ProfileOwner): Partial<StoredProfile> {
   const problems: Record<string, string> = {};
   const read = (field: keyof SentProfile, reader: (text: string) => string | undefined, problem: string) => {
     const text = sent[field];
@@ -69,8 +77,8 @@ export function readProfile(config: AgeRules, sent: SentProfile, role: Role, now
     phone: read("phone", readPhoneNumber, "Enter a valid phone number."),
     birthDate: sent.birth_date,
   };
-  if (sent.birth_date !== undefined) {
-    const problem = birthDateProblem(sent.birth_date, now) ?? tooYoung(config, role, sent.birth_date, now);
+  if (sent.birth_date !== undefined && sent.birth_date !== of.birthDate) {
+    const problem = birthDateProblem(sent.birth_date, of.now) ?? tooYoung(config, of.role, sent.birth_date, of.now);
     if (problem !== undefined) problems["user_profile.birth_date"] = problem;
   }
   if (Object.keys(problems).length > 0) throw invalidFields(problems);

@@ -8,6 +8,7 @@ import { ServiceError } from "../../lib/errors.ts";
 import { system } from "../../lib/principal.ts";
 import { findAccount, findCredentials } from "../../mixins/accounts/accounts.repository.ts";
 import { emailTaken } from "../../mixins/accounts/change-account.ts";
+import type { Database } from "../../mixins/database/database.ts";
 import { openAuth } from "../../services/auth/open-auth.ts";
 import { createModerator } from "../../services/auth/register.ts";
 import { UsageError } from "./usage-error.ts";
@@ -20,22 +21,27 @@ The password is asked for, or read from standard input when that is no terminal.
 export async function createModeratorCommand(args: readonly string[]): Promise<void> {
   const { email, profile } = readArguments(args);
   await withDatabase(async (config, db, log) => {
-    const existing = await findCredentials(db, { canonicalEmail: readEmailAddress(email)?.canonical ?? "" });
-    if (existing) {
-      const role = (await findAccount(db, existing.id))?.role;
-      if (role !== "MO") throw new Error("An account with this e-mail exists and is no moderator.");
-      console.log("This moderator exists already; nothing was changed.");
-      return;
-    }
+    if (await existsAlready(db, email)) return;
     const password = await readPassword();
     const auth = openAuth(config, db, log, systemClock);
     try {
       const { id } = await createModerator(auth, { email, password, user_profile: profile }, system);
       console.log(`Moderator ${id} was created.`);
     } catch (error) {
+      // Somebody else may have been quicker.
+      if (isTaken(error) && (await existsAlready(db, email))) return;
       throw readable(error);
     }
   });
+}
+
+async function existsAlready(db: Database, email: string): Promise<boolean> {
+  const existing = await findCredentials(db, { canonicalEmail: readEmailAddress(email)?.canonical ?? "" });
+  if (!existing) return false;
+  const role = (await findAccount(db, existing.id))?.role;
+  if (role !== "MO") throw new Error("An account with this e-mail exists and is no moderator.");
+  console.log("This moderator exists already; nothing was changed.");
+  return true;
 }
 
 function readArguments(args: readonly string[]) {
@@ -64,10 +70,11 @@ async function readPassword(): Promise<string> {
   return password;
 }
 
+const isTaken = (error: unknown): boolean =>
+  error instanceof ServiceError && error.data.fields?.["email"] === emailTaken;
+
 function readable(error: unknown): unknown {
   if (!(error instanceof ServiceError) || !error.data.fields) return error;
   const fields = Object.entries(error.data.fields).map(([field, problem]) => `${field}: ${problem}`);
-  return fields.includes(`email: ${emailTaken}`)
-    ? new Error("The e-mail was taken a moment ago.")
-    : new Error(fields.join("\n"));
+  return new Error(fields.join("\n"));
 }

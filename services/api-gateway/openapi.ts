@@ -162,11 +162,12 @@ function successHeaders({ query }: Route): JsonSchema {
 }
 
 /** The errors of an action, of its kind, and of every route. */
-function errorsOf({ action, method, body, query, pathParams }: Route): ErrorCode[] {
+function errorsOf({ action, acts, method, body, query, pathParams }: Route): ErrorCode[] {
   const takesInput = body || query.length > 0 || Object.keys(pathParams).length > 0;
   const session: ErrorCode[] = ["not_authenticated", "invalid_token", "session_ended", "inactive_account"];
   return [
     ...(action.errors ?? []),
+    ...(acts ? (["cross_site_request"] as const) : []),
     ...(takesInput ? (["invalid_input"] as const) : []),
     "malformed_request",
     ...(action.auth === "none" ? [] : session),

@@ -32,6 +32,8 @@ export interface Route {
   readonly identify: boolean;
   readonly status: 200 | 201 | 204;
   readonly answer: (result: unknown) => Answer;
+  /** A GET that does something, as the original has it. */
+  readonly acts: boolean;
   /** Whether browsers get a page here instead. */
   readonly page: boolean;
   /** The answer's body, for OpenAPI. */
@@ -46,6 +48,7 @@ interface RouteOptions<C extends object> {
   identify?: boolean;
   status?: Route["status"];
   page?: boolean;
+  acts?: boolean;
   answers?: Rule;
 }
 
@@ -69,6 +72,7 @@ function route<C extends object>(
     identify: options.identify ?? false,
     status: options.status ?? 200,
     page: options.page ?? false,
+    acts: options.acts ?? false,
     // The table is read by one loop that knows no action's type; here they still belong together.
     answer: answer as (result: unknown) => Answer,
     answers: options.answers ?? action.returns,
@@ -100,7 +104,7 @@ export const routes: readonly Route[] = [
     ["GET", "/users/current/send-activation/"],
     authContract.sendVerification,
     detail("Verification email sent successfully"),
-    { answers: detailRule },
+    { answers: detailRule, acts: true },
   ),
   route(["GET", "/users/"], usersContract.list, ({ users, next }) => ({ body: users, next }), {
     query: ["role", "limit", "after", "search", "is_active", "is_email_verified"],

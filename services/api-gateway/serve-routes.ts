@@ -21,7 +21,8 @@ export function serveRoutes(server: FastifyInstance, deps: GatewayDeps, routes: 
       throw new Error(`${route.action.name} must not be reachable from outside`);
     }
     demandPermission(route);
-    server.route({ method: route.method, url: route.path, handler: handle(deps, route) });
+    const config = { acts: route.acts };
+    server.route({ method: route.method, url: route.path, config, handler: handle(deps, route) });
   }
 }
 

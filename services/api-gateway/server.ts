@@ -18,6 +18,8 @@ declare module "fastify" {
     readonly form?: boolean;
     /** Stands for a method that the path does not have; these it has. */
     readonly allow?: string;
+    /** A GET that does something: pages of others may not make it either. */
+    readonly acts?: boolean;
   }
   interface FastifyRequest {
     /** The account that makes the request, for the log. */
@@ -27,6 +29,11 @@ declare module "fastify" {
 
 const bodyLimit = 16 * 1024;
 const corsMaxAgeSeconds = 600;
+/** The contract says something in these, and a page reads no header that is not named. */
+const corsHeaders = {
+  "access-control-allow-credentials": "true",
+  "access-control-expose-headers": "link, retry-after, x-request-id",
+};
 const allowedHeaders = "content-type, authorization, x-csrftoken, x-request-id, idempotency-key";
 const allowedMethods = "GET, POST, PUT, PATCH, DELETE";
 const requestIdForm = /^[A-Za-z0-9-]{1,64}$/;
@@ -67,7 +74,11 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
     forceCloseConnections: "idle",
     return503OnClosing: false,
     clientErrorHandler: refuseUnreadable,
-    frameworkErrors: (error, request, reply) => void errorHandler(log)(error, request, reply),
+    // Before any hook: a URL that cannot be decoded.
+    frameworkErrors: (error, request, reply) => {
+      reply.headers(staticHeaders).header("x-request-id", request.id);
+      errorHandler(log)(error, request, reply);
+    },
   });
 
   server.addHook("onRequest", async (request, reply) => {
@@ -75,14 +86,15 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
     reply.headers(staticHeaders);
     reply.header("x-request-id", request.id);
     if (origin !== undefined && mayUse(origin)) {
-      reply.headers({ "access-control-allow-origin": origin, "access-control-allow-credentials": "true" });
+      reply.headers({ ...corsHeaders, "access-control-allow-origin": origin });
     }
     if (request.method === "OPTIONS") return await answerPreflight(reply);
-    const { allow, form } = request.routeOptions.config;
+    const { acts, allow, form } = request.routeOptions.config;
     if (allow !== undefined) return sendError(reply.header("allow", allow), "method_not_allowed");
     const encoding = request.headers["content-encoding"];
     if (encoding !== undefined && encoding !== "identity") throw new ServiceError("unsupported_media_type");
-    const foreign = unsafeMethods.has(request.method) && isForeignRequest(request.headers, mayUse);
+    const changes = unsafeMethods.has(request.method) || acts === true;
+    const foreign = changes && isForeignRequest(request.headers, mayUse);
     if (foreign && form !== true) {
       const userAgent = request.headers["user-agent"] ?? "";
       securityLog("malicious_csrf", { ...system, requestId: request.id, ip: request.ip, userAgent });

@@ -5,7 +5,8 @@ import { rule, type InferRule } from "../../lib/schema.ts";
 import { fullViewRule } from "../../mixins/accounts/account.ts";
 import { emailRule, partialProfileRule, profileRule } from "../../mixins/accounts/profile-input.ts";
 
-const token = { type: "string", max: 4096 } as const;
+/** No longer than a request's headers; what is no token of ours is then told as such. */
+const token = { type: "string", max: 16_384 } as const;
 /** Longer ones are refused before anything is computed; the policy (passwords.ts) counts code points. */
 const passwordRule = rule({ type: "string", max: 512, format: "password", example: "correct horse battery" });
 const expiresSession = rule({
@@ -32,8 +33,8 @@ const currentPassword = rule({ ...passwordRule, optional: true, description: "Ne
 const nothing = rule({ type: "object", strict: true, props: {} });
 const registration = { email: emailRule, password: passwordRule, user_profile: profileRule };
 const link = {
-  user_reference: { type: "string", max: 64, description: "base64url of the account's id", example: "MQ" },
-  token: { type: "string", max: 256, example: "A".repeat(64) },
+  user_reference: { type: "string", max: 300, description: "base64url of the account's id", example: "MQ" },
+  token: { type: "string", max: 300, example: "A".repeat(64) },
 } as const;
 
 export const authContract = contract("auth", {

@@ -58,7 +58,7 @@ async function readNewAccount<R extends Registration["role"] | "MO">(
   const known = [typed, sent.first_name, sent.last_name, deps.config.companyName];
   const [email, profile] = readTogether(
     () => readEmail(typed),
-    () => readProfile(deps.config, sent, role, deps.clock.now()),
+    () => readProfile(deps.config, sent, { role, now: deps.clock.now() }),
     () => checkNewPassword("password", password, known),
   );
   // Before a database connection is taken: it would be held for the tenth of a second that a hash takes.

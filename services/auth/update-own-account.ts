@@ -30,8 +30,10 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   const { config, db, clock } = deps;
   const before = await findAccount(db, actor.principal?.userId ?? 0);
   if (!before) throw new ServiceError("not_authenticated");
-  const [profile, typed] = readTogether(
-    () => readProfile(config, input.user_profile ?? {}, before.role, clock.now()),
+  const profileOf = ({ role, profile: { birthDate } }: Account) =>
+    readProfile(config, input.user_profile ?? {}, { role, birthDate, now: clock.now() });
+  const [, typed] = readTogether(
+    () => profileOf(before),
     () => (input.email === undefined ? undefined : readEmail(input.email)),
   );
   // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
@@ -41,7 +43,8 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   const after = await db.transaction(async (tx) => {
     const locked = await lockAccount(tx, before.id);
     if (!locked) throw new ServiceError("not_authenticated");
-    const changed = await changeProfile(config, tx, locked, profile);
+    // Read again by what the account is now: its role may have changed, and the least age with it.
+    const changed = await changeProfile(config, tx, locked, profileOf(locked));
     return email ? await requestNewEmail(deps, tx, changed, email) : changed;
   });
   deps.securityLog("user_updated", actor, { new_email_requested: email !== undefined });

@@ -30,8 +30,8 @@ export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Pro
  */
 export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor): Promise<Record<string, never>> {
   const account = await linkedAccount(deps, form);
-  if (actor.principal?.userId === account.id) return await verifyEmail(deps, form, actor);
   if (form.new_password !== undefined) return await verifyAndTakeOver(deps, form, form.new_password, account, actor);
+  if (actor.principal?.userId === account.id) return await verifyEmail(deps, form, actor);
   const credentials = await findCredentials(deps.db, { id: account.id });
   const { matches } = await deps.passwords.verify(form.password ?? "", credentials?.passwordHash);
   if (!matches) {

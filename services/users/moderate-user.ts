@@ -28,7 +28,10 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
     if (!before) throw new ServiceError("not_found");
     const [email, profile] = readTogether(
       () => (changes.email === undefined ? undefined : readEmail(changes.email)),
-      () => readProfile(config, changes.user_profile ?? {}, changes.role ?? before.role, now),
+      () => {
+        const { birthDate } = before.profile;
+        return readProfile(config, changes.user_profile ?? {}, { role: changes.role ?? before.role, birthDate, now });
+      },
     );
     let account = before;
     account = await changeProfile(config, tx, account, profile);

@@ -100,7 +100,12 @@ describe.each(Object.entries(permissions))("%s", (route, permission) => {
       needsNoLink ? 400 : /POST .*(?:customers|couriers|managers|moderators)/.test(route) ? 201 : 200,
       expect.any(String),
     ]);
-    if (!needsNoLink) expectReads(permission, answer, name === "moderator" || (caller?.id === target.id && !name.startsWith("inactive")));
+    if (!needsNoLink)
+      expectReads(
+        permission,
+        answer,
+        name === "moderator" || (caller?.id === target.id && !name.startsWith("inactive")),
+      );
   });
 });
 
@@ -196,21 +201,28 @@ describe("which fields a body may set", () => {
     expect(after["session_epoch"]).not.toBe(77);
   }
 
-  const creating = Object.entries(permissions).filter(([route]) => /^POST .*(?:customers|couriers|managers|moderators)/.test(route));
-  test.each(creating)("%s: exactly those of the table; the rest is as of any new account", async (route, permission) => {
-    const caller = permission.who === "moderator" ? await signUp(service, "MO") : undefined;
-    const path = `${route.split(" ")[1] ?? ""}${query}`;
-    const create = async (body: unknown): Promise<Row> => {
-      const answer = await service.client().request("POST", path, { body, ...(caller && bearer(caller.token)) });
-      expect([answer.status, answer.text]).toEqual([201, expect.any(String)]);
-      return columns(Number(answer.json()["id"]));
-    };
-    const ordinary = await create({ ...registration(), user_profile: { ...profile, first_name: "Ewa" } });
-    const made = await create(everything(uniqueEmail("every.field")));
-    const differing = changedFields(ordinary, made).filter((name) => !["id", "created_at", "user_profile.user_id"].includes(name));
-    expect(differing.toSorted()).toEqual(inTable(permission).toSorted());
-    expect(made).toMatchObject({ version: 1, session_epoch: 0, is_staff: false, roles_held: [made["role"]] });
-    expect(Number(made["id"])).toBeLessThan(424_242);
-    expect(Math.abs(Date.now() - (made["created_at"] as Date).getTime())).toBeLessThan(60_000);
-  });
+  const creating = Object.entries(permissions).filter(([route]) =>
+    /^POST .*(?:customers|couriers|managers|moderators)/.test(route),
+  );
+  test.each(creating)(
+    "%s: exactly those of the table; the rest is as of any new account",
+    async (route, permission) => {
+      const caller = permission.who === "moderator" ? await signUp(service, "MO") : undefined;
+      const path = `${route.split(" ")[1] ?? ""}${query}`;
+      const create = async (body: unknown): Promise<Row> => {
+        const answer = await service.client().request("POST", path, { body, ...(caller && bearer(caller.token)) });
+        expect([answer.status, answer.text]).toEqual([201, expect.any(String)]);
+        return columns(Number(answer.json()["id"]));
+      };
+      const ordinary = await create({ ...registration(), user_profile: { ...profile, first_name: "Ewa" } });
+      const made = await create(everything(uniqueEmail("every.field")));
+      const differing = changedFields(ordinary, made).filter(
+        (name) => !["id", "created_at", "user_profile.user_id"].includes(name),
+      );
+      expect(differing.toSorted()).toEqual(inTable(permission).toSorted());
+      expect(made).toMatchObject({ version: 1, session_epoch: 0, is_staff: false, roles_held: [made["role"]] });
+      expect(Number(made["id"])).toBeLessThan(424_242);
+      expect(Math.abs(Date.now() - (made["created_at"] as Date).getTime())).toBeLessThan(60_000);
+    },
+  );
 });

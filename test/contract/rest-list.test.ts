@@ -89,7 +89,8 @@ describe("GET /users/", () => {
     expect(path).toMatch(/[?&]role=cu(?:&|$)/);
     await stand.query("update users set is_active = false where id = $1", [rowsOf(first.text)[0]?.id]);
     const rest = rowsOf((await moderator.client.get(path)).text);
-    expect(ids(rest)[0]).toBe((await stored("role = 'CU' and is_active and id > " + (rowsOf(first.text)[1]?.id ?? 0)))[0]);
+    const behind = `role = 'CU' and is_active and id > ${rowsOf(first.text)[1]?.id ?? 0}`;
+    expect(ids(rest)).toEqual((await stored(behind)).slice(0, 2));
     await stand.query("update users set is_active = true where id = $1", [rowsOf(first.text)[0]?.id]);
   });
 
@@ -140,7 +141,13 @@ describe("GET /users/?search=", () => {
   const person = async (changes: Record<string, string> = {}) => {
     const tag = Math.random().toString(36).slice(2, 10).replaceAll(/\d/g, "q");
     const phone = `+4851${String(randomInt(1_000_000, 9_999_999))}`;
-    const user_profile = { first_name: `Ada${tag}`, last_name: `Łoś${tag}`, phone, birth_date: "1990-05-17", ...changes };
+    const user_profile = {
+      first_name: `Ada${tag}`,
+      last_name: `Łoś${tag}`,
+      phone,
+      birth_date: "1990-05-17",
+      ...changes,
+    };
     const made = await signUp(stand, "CU", { email: uniqueEmail(`se.${tag}`), user_profile });
     return { ...made, ...user_profile };
   };
@@ -162,14 +169,14 @@ describe("GET /users/?search=", () => {
 
   test("ordered by the term found, then by id; each account once; pages hold together", async () => {
     const family = `Zz${Math.random().toString(36).slice(2, 8).replaceAll(/\d/g, "q")}`;
-    const made = [];
+    const made: { id: number; first_name: string; last_name: string }[] = [];
     for (const [first_name, last_name] of [
       [`${family}b`, family],
       [`${family}a`, "Nowak"],
       ["Ewa", `${family}c`],
       [`${family}a`, "Nowak"],
     ] as const) {
-      made.push({ ...(await person({ first_name, last_name })), first_name, last_name });
+      made.push({ id: (await person({ first_name, last_name })).id, first_name, last_name });
     }
     const termsOf = ({ first_name, last_name }: (typeof made)[number]) =>
       [`${first_name} ${last_name}`, last_name].map((term) => term.toLowerCase());
@@ -207,10 +214,16 @@ describe("GET /users/?search=", () => {
     expect([await search(email), await search(last_name)]).toEqual([[], []]);
   });
 
-  test.each(["%%%", "___", ".*(", "'; drop table users; --", "a%b_c\\", "\\\\\\", "🍕🍕🍕", "\u{10ffff}\u{10ffff}\u{10ffff}"])(
-    "%j: text, and nothing but text",
-    async (text) => {
-      expect(await search(text)).toEqual([]);
-    },
-  );
+  test.each([
+    "%%%",
+    "___",
+    ".*(",
+    "'; drop table users; --",
+    "a%b_c\\",
+    "\\\\\\",
+    "🍕🍕🍕",
+    "\u{10ffff}\u{10ffff}\u{10ffff}",
+  ])("%j: text, and nothing but text", async (text) => {
+    expect(await search(text)).toEqual([]);
+  });
 });

@@ -215,7 +215,9 @@ describe("POST of the page's form", () => {
     const answer = await person.client.request("POST", person.link, { headers: cross });
     expect(answer.status).toBe(200);
     for (const type of ["text/plain", "multipart/form-data; boundary=x"]) {
-      const refused = await stand.client().request("POST", person.link, { raw: "x", headers: { "content-type": type } });
+      const refused = await stand
+        .client()
+        .request("POST", person.link, { raw: "x", headers: { "content-type": type } });
       expect(said(refused)).toEqual([415, { detail: expect.any(String), code: "unsupported_media_type" }]);
     }
   });

@@ -88,14 +88,43 @@ describe.each(Object.keys(environments))("%s", (name) => {
     }
   });
 
+  test("a preflight for any of them: 204, and nothing is run", async () => {
+    const { token } = await signUp(service, "MO");
+    const state = () => service.query("select * from users, sessions where sessions.user_id = users.id order by 1");
+    const before = await state();
+    for (const route of expected) {
+      const [method = "", path = ""] = route.split(" ");
+      const headers = { ...bearer(token).headers, "access-control-request-method": method };
+      const answer = await service.client().request("OPTIONS", path, { headers });
+      expect([route, answer.status, answer.text]).toEqual([route, 204, ""]);
+    }
+    expect(await state()).toEqual(before);
+  });
+
   test("what was only for development, and what other services of this kind leave open: 404", async () => {
     const { client } = await signUp(service, "MO");
     const paths = [
       ...(name === "production" ? ["/dev/mailbox.json", "/dev/mailbox/", "/dev/mailbox", "/dev/"] : []),
-      ...["/metrics", "/repl", "/~node/services", "/~node/options", "/~node/health", "/$node/services", "/api/~node/list"],
+      ...[
+        "/metrics",
+        "/repl",
+        "/~node/services",
+        "/~node/options",
+        "/~node/health",
+        "/$node/services",
+        "/api/~node/list",
+      ],
       ...["/api/listAliases", "/api/list-aliases", "/listAliases", "/api-gateway/rest", "/rest", "/api/v1/"],
       ...["/.env", "/.git/config", "/package.json", "/main.ts", "/docs/package.json", "/docs/../package.json"],
-      ...["/docs/..%2f..%2fpackage.json", "/media/", "/media/..%2f..%2fmain.ts", "/health", "/health/", "/admin", "/graphql"],
+      ...[
+        "/docs/..%2f..%2fpackage.json",
+        "/media/",
+        "/media/..%2f..%2fmain.ts",
+        "/health",
+        "/health/",
+        "/admin",
+        "/graphql",
+      ],
     ];
     for (const path of paths) {
       for (const method of ["GET", "POST"]) {
@@ -117,7 +146,11 @@ describe.each(Object.keys(environments))("%s", (name) => {
   });
 
   test("the broker runs exactly the actions of the contracts, each with who may call it", () => {
-    const actions = service.broker.registry.actions.list({ onlyLocal: true, skipInternal: false, withEndpoints: false });
+    const actions = service.broker.registry.actions.list({
+      onlyLocal: true,
+      skipInternal: false,
+      withEndpoints: false,
+    });
     const names = actions.map((action: { name: string }) => action.name);
     expect(names.toSorted()).toEqual(contracts.map((contract) => contract.name).toSorted());
   });

@@ -48,7 +48,9 @@ describe("a confirmed address", () => {
     expect(statuses(answers)).toEqual([200, ...Array.from({ length: 7 }, () => 400)]);
     const owners = await service.query("select id from users where email_canonical = lower($1)", [to]);
     expect(owners).toHaveLength(1);
-    const kept = [await emailOf(one), await emailOf(other)].filter((email) => email?.toLowerCase() !== to.toLowerCase());
+    const kept = [await emailOf(one), await emailOf(other)].filter(
+      (email) => email?.toLowerCase() !== to.toLowerCase(),
+    );
     expect(kept).toHaveLength(1);
     expect([one.email, other.email]).toContain(kept[0]);
   });

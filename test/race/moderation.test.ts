@@ -1,5 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { signUp, type Person } from "../contract/accounts.ts";
+import pg from "pg";
+import { said, signUp, type Person } from "../contract/accounts.ts";
+import { eventually } from "../support/eventually.ts";
 import { startService, type TestService } from "../support/service.ts";
 
 let service: TestService | undefined;
@@ -32,7 +34,10 @@ describe.each([2, 16])("%i moderators at once", (count) => {
     const all: Person[] = [];
     for (let i = 0; i < count; i++) all.push(await signUp(await running(), "MO"));
     const answers = await Promise.all(all.map((one) => change(one, one, { role: "CU" })));
-    expect(answers.map(({ status }) => status).toSorted()).toEqual([...Array.from({ length: count - 1 }, () => 200), 409]);
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([
+      ...Array.from({ length: count - 1 }, () => 200),
+      409,
+    ]);
     expect(await moderators()).toBe(1);
   });
 });
@@ -51,19 +56,23 @@ test("16 changes of one account at once: versions without gaps, one event each",
 
 test("a birth date changed while the role changes: the account is never too young for what it becomes", async () => {
   const on = await running();
-  const [moderator, person] = [await signUp(on, "MO"), await signUp(on)];
+  const person = await signUp(on);
   const birth_date = `${new Date().getUTCFullYear() - 17}-01-01`;
-  for (let round = 0; round < 8; round++) {
-    await on.query("update users set role = 'CU' where id = $1", [person.id]);
-    await on.query("update user_profiles set birth_date = '1990-05-17' where user_id = $1", [person.id]);
-    const [own] = await Promise.all([
-      person.client.request("PATCH", "/api/v1/users/current/", { body: { user_profile: { birth_date } } }),
-      change(moderator, person, { role: "RM" }),
-    ]);
-    const [now] = await on.query<{ role: string; birth: string }>(
-      "select role, to_char(birth_date, 'YYYY-MM-DD') as birth from users join user_profiles on user_id = id where id = $1",
-      [person.id],
-    );
-    expect([own.status, now]).not.toEqual([200, { role: "RM", birth: birth_date }]);
+  const other = new pg.Client({ connectionString: on.database.url });
+  await other.connect();
+  try {
+    // A moderator's change that is about to be committed: the account's row is locked, its old role still to be seen.
+    await other.query("begin");
+    await other.query("update users set role = 'RM' where id = $1", [person.id]);
+    const own = person.client.request("PATCH", "/api/v1/users/current/", { body: { user_profile: { birth_date } } });
+    await eventually("the account's own change waits", async () => {
+      const waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+      return (await on.query(waiting)).length > 0 ? true : undefined;
+    });
+    await other.query("commit");
+    const told = { user_profile: { birth_date: ["You must be at least 18 years old."] } };
+    expect(said(await own)).toEqual([400, told]);
+  } finally {
+    await other.end();
   }
 });

@@ -18,7 +18,9 @@ describe("16 refreshes with one token at once", () => {
     const token = client.cookie("refresh_token") ?? "";
     const answers = await times(16, () => refresh(token));
     expect(answers.map(said)).toEqual(Array.from({ length: 16 }, () => [200, {}]));
-    const successors = answers.map((answer) => setCookiesOf(answer).find(({ name }) => name === "refresh_token")?.value);
+    const successors = answers.map(
+      (answer) => setCookiesOf(answer).find(({ name }) => name === "refresh_token")?.value,
+    );
     expect(new Set(successors).size).toBe(1);
     expect(successors[0]).not.toBe(token);
     const sessions = await service.query("select ended_at from sessions where user_id = $1", [id]);
@@ -42,7 +44,9 @@ describe("16 refreshes with one token at once", () => {
     const [answers] = await Promise.all([times(16, () => refresh(token)), client.post("/api/v1/tokens/clear/")]);
     const given = answers.flatMap(setCookiesOf).filter(({ name, value }) => name === "access_token" && value !== "");
     for (const { value } of given) {
-      const answer = await service.client().get("/api/v1/users/current/", { headers: { authorization: `Bearer ${value}` } });
+      const answer = await service
+        .client()
+        .get("/api/v1/users/current/", { headers: { authorization: `Bearer ${value}` } });
       expect(answer.status).toBe(401);
     }
     expect((await refresh(token)).status).toBe(401);

@@ -18,7 +18,7 @@ describe("readEmail", () => {
 
 describe("readProfile", () => {
   test("gives every field in the form in which it is stored", () => {
-    expect(readProfile(rules, sent, "CU", now)).toEqual({
+    expect(readProfile(rules, sent, { role: "CU", now })).toEqual({
       firstName: "Anna",
       lastName: "Kowalska",
       phone: "+48512345678",
@@ -27,13 +27,13 @@ describe("readProfile", () => {
   });
 
   test("of a part it gives that part alone", () => {
-    expect(readProfile(rules, { last_name: "Nowak" }, "CU", now)).toEqual({ lastName: "Nowak" });
-    expect(readProfile(rules, {}, "CU", now)).toEqual({});
+    expect(readProfile(rules, { last_name: "Nowak" }, { role: "CU", now })).toEqual({ lastName: "Nowak" });
+    expect(readProfile(rules, {}, { role: "CU", now })).toEqual({});
   });
 
   test("names every field that is wrong, at once and without its value", () => {
     const wrong = { first_name: "An\u0000na", last_name: "  ", phone: "911", birth_date: "2000-02-31" };
-    expect(fieldsOf(() => readProfile(rules, wrong, "CU", now))).toEqual({
+    expect(fieldsOf(() => readProfile(rules, wrong, { role: "CU", now }))).toEqual({
       "user_profile.first_name": "Enter a name without control characters.",
       "user_profile.last_name": "This field may not be blank.",
       "user_profile.phone": "Enter a valid phone number.",
@@ -47,9 +47,21 @@ describe("readProfile", () => {
     ["a courier's 18th birthday", "2008-03-15", "CO", undefined],
     ["a courier a day before it", "2008-03-16", "CO", "You must be at least 18 years old."],
   ] as const)("%s", (_, birthDate, role, problem) => {
-    const read = () => readProfile(rules, { birth_date: birthDate }, role, now);
+    const read = () => readProfile(rules, { birth_date: birthDate }, { role, now });
     expect(tooYoung(rules, role, birthDate, now)).toBe(problem);
     if (problem === undefined) expect(read()).toEqual({ birthDate });
     else expect(fieldsOf(read)).toEqual({ "user_profile.birth_date": problem });
+  });
+
+  test("a birth date that stands already is not questioned, whatever the rules have become", () => {
+    const tooLate = "2015-01-01";
+    expect(readProfile(rules, { birth_date: tooLate }, { role: "CU", birthDate: tooLate, now })).toEqual({
+      birthDate: tooLate,
+    });
+    expect(
+      fieldsOf(() => readProfile(rules, { birth_date: tooLate }, { role: "CU", birthDate: "2014-01-01", now })),
+    ).toEqual({
+      "user_profile.birth_date": "You must be at least 16 years old.",
+    });
   });
 });
