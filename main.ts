@@ -54,7 +54,7 @@ async function developmentBase(env: Env): Promise<Env> {
 
 async function stop(signal: string): Promise<void> {
   log.info({ signal }, "stopping");
-  setTimeout(() => fail("stopping took too long", undefined), stopWithinMs).unref();
+  setTimeout(() => fail("stopping took too long", `more than ${stopWithinMs} ms`), stopWithinMs).unref();
   await started.promise;
   await stopAll(stops);
   process.exit(0);

@@ -44,8 +44,5 @@ export default function brokerOptions(config: Config, log: Log): BrokerOptions {
     },
     // main.ts stops the broker, then what it stands on.
     skipProcessEventRegistration: true,
-    errorHandler: (error) => {
-      throw error;
-    },
   };
 }

@@ -134,14 +134,17 @@ const databaseConfig = (env: EnvReader, production: boolean) => ({
   password: env.password("PG_PASSWORD", production),
 });
 
-const mailConfig = (env: EnvReader) => ({
-  host: env.required("EMAIL_HOST"),
-  port: env.port("EMAIL_PORT", 587),
-  user: env.optional("EMAIL_HOST_USER"),
-  password: env.optional("EMAIL_HOST_PASSWORD"),
-  ssl: env.boolean("EMAIL_USE_SSL", false),
-  from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
-});
+function mailConfig(env: EnvReader) {
+  const user = env.optional("EMAIL_HOST_USER");
+  return {
+    host: env.required("EMAIL_HOST"),
+    port: env.port("EMAIL_PORT", 587),
+    user,
+    password: user === undefined ? undefined : env.required("EMAIL_HOST_PASSWORD"),
+    ssl: env.boolean("EMAIL_USE_SSL", false),
+    from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
+  };
+}
 
 function kafkaConfig(env: EnvReader, production: boolean) {
   const name = "KAFKA_BOOTSTRAP_SERVER_HOST";
@@ -151,7 +154,7 @@ function kafkaConfig(env: EnvReader, production: boolean) {
   const settings = {
     brokers: [`${host ?? ""}:${port}`],
     user,
-    password: user === undefined ? undefined : env.required("KAFKA_BROKER_PASSWORD"),
+    password: user === undefined ? undefined : env.password("KAFKA_BROKER_PASSWORD", production),
     mechanism: env.oneOf("KAFKA_SASL_MECHANISM", ["plain", "scram-sha-256", "scram-sha-512"], "plain"),
     ssl: env.boolean("KAFKA_SSL", false)
       ? { ca: env.file("KAFKA_SSL_CA"), cert: env.file("KAFKA_SSL_CERT"), key: env.file("KAFKA_SSL_KEY") }

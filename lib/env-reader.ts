@@ -135,9 +135,11 @@ export class EnvReader {
   }
 
   email(name: string, fallbackName: string): string {
-    const value = this.optional(name) ?? this.optional(fallbackName);
-    if (value === undefined) this.problem(name, `is required when ${fallbackName} is not set`);
-    else if (!readEmailAddress(value)) this.problem(name, "must be an e-mail address");
+    const own = this.optional(name);
+    const value = own ?? this.optional(fallbackName);
+    const fits = value !== undefined && readEmailAddress(value) !== undefined;
+    if (own !== undefined && !fits) this.problem(name, "must be an e-mail address");
+    else if (!fits) this.problem(name, `is required when ${fallbackName} is no e-mail address`);
     return value ?? "";
   }
 

@@ -1,18 +1,8 @@
 import { verifyAccessToken } from "../lib/access-token.ts";
 import { keyRing } from "../lib/keys.ts";
 import type { Principal } from "../lib/principal.ts";
-import type { Role } from "../lib/roles.ts";
+import type { AccessState } from "./accounts/sessions.repository.ts";
 import type { Node } from "./node.ts";
-
-/** What `auth` says of an access token's account and session; null when there is no such account. */
-export interface AccessState {
-  readonly role: Role;
-  readonly is_active: boolean;
-  readonly is_email_verified: boolean;
-  readonly is_staff: boolean;
-  readonly session_epoch: number;
-  readonly session_ended: boolean;
-}
 
 export type AccessRefusal = "invalid_token" | "session_ended" | "inactive_account";
 export type Access =

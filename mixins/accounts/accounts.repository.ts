@@ -44,17 +44,15 @@ export async function findAccount(sql: Sql, id: number): Promise<Account | undef
 
 /** The account as it stands, locked until the transaction ends: nobody else changes it meanwhile. */
 export async function lockAccount(tx: Transaction, id: number): Promise<Account | undefined> {
-  const [account] = await tx.query<Account>(
-    `select ${accountColumns} from ${accountTables} where u.id = $1 for update of u`,
-    [id],
-  );
-  return account;
+  // Two statements: after a wait, one that joins would see the newest account beside the profile of before.
+  await tx.query("select 1 from users where id = $1 for update", [id]);
+  return await findAccount(tx, id);
 }
 
 /** Any number that nothing else in this database uses. */
 const moderationLock = 4_711_003;
 
-/** One moderator's change at a time: who is left to moderate is then no matter of luck. */
+/** One at a time takes a moderator away: who is left is then no matter of luck. Always the last lock that is taken. */
 export async function lockModeration(tx: Transaction): Promise<void> {
   await tx.query("select pg_advisory_xact_lock($1)", [moderationLock]);
 }

@@ -57,3 +57,15 @@ export async function endOneTimeTokens(tx: Transaction, userId: number): Promise
 export async function endEveryOneTimeToken(tx: Transaction, userId: number): Promise<void> {
   await tx.query("update one_time_tokens set ended_at = now() where user_id = $1 and ended_at is null", [userId]);
 }
+
+/**
+ * After a change of address was taken back: everything but the links of those who had the account before. A thief who
+ * takes back his own second change must not end the owner's link by it.
+ */
+export async function endTokensSince(tx: Transaction, userId: number, undoTokenId: string): Promise<void> {
+  await tx.query(
+    `update one_time_tokens set ended_at = now() where user_id = $1 and ended_at is null
+       and (purpose <> 'undo-email' or created_at >= (select created_at from one_time_tokens where id = $2))`,
+    [userId, undoTokenId],
+  );
+}

@@ -60,8 +60,7 @@ export async function rotateSession(tx: Transaction, id: string, next: Buffer, i
   );
 }
 
-export type EndReason =
-  "logout" | "reuse" | "password" | "email" | "moderator" | "deactivated" | "registration-disowned";
+export type EndReason = "logout" | "reuse" | "email" | "deactivated" | "registration-disowned";
 
 export async function endSession(sql: Sql, id: string, reason: EndReason): Promise<void> {
   await sql.query("update sessions set ended_at = now(), end_reason = $2 where id = $1 and ended_at is null", [
@@ -78,6 +77,7 @@ export async function endAllSessions(tx: Transaction, userId: number, reason: En
   ]);
 }
 
+/** What an access token's account and session allow right now. */
 export interface AccessState {
   readonly role: Role;
   readonly is_active: boolean;

@@ -95,6 +95,11 @@ export function openDatabase(config: DatabaseConfig, log: Log, options: Database
 async function runOnce<T>(pool: pg.Pool, signals: Set<Signal>, work: (tx: Transaction) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // The pool listens only while a client is idle: an unheard error would end the process.
+  const onError = (error: Error): void => {
+    broken = error;
+  };
+  client.on("error", onError);
   const tx: Transaction = {
     signal: (signal) => void signals.add(signal),
     query: async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
@@ -114,6 +119,7 @@ async function runOnce<T>(pool: pg.Pool, signals: Set<Signal>, work: (tx: Transa
       });
     throw error;
   } finally {
+    client.off("error", onError);
     client.release(broken);
   }
 }

@@ -20,6 +20,8 @@ export async function migrate(database: DatabaseConfig): Promise<string[]> {
     await client.query("begin");
     await client.query("set local lock_timeout = '60s'");
     await client.query("select pg_advisory_xact_lock($1)", [lockKey]);
+    // A step that waits for a long query makes everybody behind it wait as well: better to fail and be run again.
+    await client.query("set local lock_timeout = '3s'");
     await client.query(
       "create table if not exists migrations (name text primary key, applied_at timestamptz default now())",
     );

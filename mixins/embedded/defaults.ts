@@ -14,7 +14,8 @@ export interface Embedded {
 export async function embeddedDefaults(env: Env, log: Log): Promise<Embedded> {
   const dataDir = env["DATA_DIR"] ?? ".data";
   const stops: (() => Promise<void>)[] = [];
-  const filled: Record<string, string | undefined> = { ...(await developmentSecrets(dataDir)), ...withoutEmpty(env) };
+  const { SECRET_KEY, PASSWORD_PEPPER } = await developmentSecrets(dataDir);
+  const filled: Record<string, string | undefined> = { SECRET_KEY, ...withoutEmpty(env) };
 
   const needed = needs(servicesOf(env));
 
@@ -22,6 +23,8 @@ export async function embeddedDefaults(env: Env, log: Log): Promise<Embedded> {
     const { startEmbeddedPostgres } = await import("./postgres.ts");
     const postgres = await startEmbeddedPostgres({ dataDir, database: "identity", log });
     stops.push(() => postgres.stop());
+    // Lies beside the hashes that depend on it, and goes with them: a configured database gets no pepper that can be lost.
+    filled["PASSWORD_PEPPER"] ??= PASSWORD_PEPPER;
     Object.assign(filled, {
       PG_HOST: postgres.host,
       PG_PORT: String(postgres.port),

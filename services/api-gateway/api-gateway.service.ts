@@ -43,12 +43,16 @@ export default function apiGatewayService(node: Node): ServiceSchema {
     stopped: async () => {
       // Fastify closes what is idle now; a connection that is busy now would stay open, idle, for keepAliveTimeout.
       const closing = setInterval(() => server.server.closeIdleConnections(), 100);
+      // One that sends its body a byte a second would hold the stop up for ever.
+      const cutting = setTimeout(() => server.server.closeAllConnections(), drainMs);
       await server.close();
       clearInterval(closing);
+      clearTimeout(cutting);
     },
   };
 }
 
+const drainMs = 5000;
 /** A probe wants an answer while a dependency has none. */
 const healthTimeoutMs = 1500;
 

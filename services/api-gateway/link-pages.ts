@@ -17,14 +17,18 @@ const addressLinks: readonly (ButtonTexts & { purpose: "confirm-email" | "undo-e
     title: "Confirm your new e-mail address",
     question: "From now on your account uses this address.",
     button: "Confirm",
+    asksPassword: false,
     done: "Your account uses this address now. You can close this page.",
   },
   {
     purpose: "undo-email",
     title: "Take the change of address back",
-    question: "Your account keeps the address that this mail came to, and everybody who is signed in is signed out.",
+    question:
+      "Your account keeps the address that this mail came to, and everybody who is signed in is signed out. " +
+      "Whoever asked for the change knows your password, so please set a new one.",
     button: "Take it back",
-    done: "Your address is kept, and everybody was signed out. If somebody knows your password, set a new one.",
+    asksPassword: true,
+    done: "Your address is kept, your new password counts, and everybody was signed out.",
   },
 ];
 
@@ -75,7 +79,12 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
     server.get(path, (_, reply) => sendPage(reply, 200, buttonPage({ companyName, ...texts })));
     server.post(path, { config: { form: true } }, async (request, reply) => {
       const { actor } = await identify(deps.guard, request, "no");
-      const params = { purpose: texts.purpose, ...linkOf(request) };
+      const { new_password } = passwordsOf(request);
+      const params = {
+        purpose: texts.purpose,
+        ...linkOf(request),
+        ...(new_password !== undefined && { new_password }),
+      };
       return await sendOutcome(reply, call(deps.broker, authContract.confirmEmail, params, actor), {
         companyName,
         done: texts.done,

@@ -49,7 +49,13 @@ const form = `
 const button = `
 <% if (it.text) { %><p class="problem" role="alert"><%= it.text %></p><% } %>
 <p><%= it.question %></p>
-<form method="post"><button><%= it.button %></button></form>`;
+<form method="post">
+<% if (it.asksPassword) { %>
+  <label for="new_password">New password</label>
+  <input id="new_password" name="new_password" type="password" autocomplete="new-password" minlength="8" required>
+<% } %>
+  <button><%= it.button %></button>
+</form>`;
 
 const mailbox = `
 <% if (it.mails.length === 0) { %><p>No mail yet.</p><% } %>
@@ -73,6 +79,7 @@ export interface ButtonTexts {
   readonly title: string;
   readonly question: string;
   readonly button: string;
+  readonly asksPassword: boolean;
   readonly done: string;
 }
 export const buttonPage = (page: Page & ButtonTexts & { text?: string }): string => render(page.title, button, page);

@@ -102,7 +102,12 @@ export const authContract = contract("auth", {
     summary: "Makes a new address count, or takes its change back, by a mailed link.",
     visibility: "published",
     auth: "none",
-    params: { purpose: { type: "enum", values: ["confirm-email", "undo-email"] }, ...link },
+    params: {
+      purpose: { type: "enum", values: ["confirm-email", "undo-email"] },
+      ...link,
+      /** Needed to take a change back: the password was known to whoever asked for it. */
+      new_password: { ...passwordRule, optional: true },
+    },
     returns: nothing,
     errors: ["invalid_link", "not_found"],
   },

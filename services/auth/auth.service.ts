@@ -32,7 +32,7 @@ export default function authService(node: Node): ServiceSchema {
       verifyEmail: (input, actor) => verifyEmail(deps, input, actor),
       verifyEmailByForm: (input, actor) => verifyEmailByForm(deps, input, actor),
       health: async (): Promise<Health> => {
-        await deps.db.query("select 1");
+        await deps.db.query("select 1 from users limit 1");
         return { status: "ok" };
       },
       accessState: (input) => accessState(deps, input),

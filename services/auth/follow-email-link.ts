@@ -1,17 +1,18 @@
 import type { Params } from "../../lib/contract.ts";
 import { readEmailAddress } from "../../lib/email-address.ts";
-import { ServiceError } from "../../lib/errors.ts";
+import { invalidFields, ServiceError } from "../../lib/errors.ts";
 import { readOneTimeToken } from "../../lib/one-time-token.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
-import { lockAccount, setPendingEmail } from "../../mixins/accounts/accounts.repository.ts";
+import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
-import { consumeOneTimeToken, endEveryOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import { consumeOneTimeToken, endTokensSince } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { endAllSessions } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
+import { checkNewPassword } from "./password-policy.ts";
 
 type EmailLink = Params<typeof authContract.confirmEmail>;
 
@@ -19,14 +20,25 @@ type EmailLink = Params<typeof authContract.confirmEmail>;
 export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Record<string, never>> {
   const userId = decodeUserId(link.user_reference) ?? 0;
   const tokenId = readOneTimeToken(deps.keys.oneTime, link.purpose, link.token);
+  const known = await findAccount(deps.db, userId);
+  if (!known) throw new ServiceError("not_found");
+  if (tokenId === undefined) throw new ServiceError("invalid_link");
+  const passwordHash = link.purpose === "undo-email" ? await hashNewPassword(deps, link, known) : undefined;
   await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
-    if (tokenId === undefined) throw new ServiceError("invalid_link");
-    await (link.purpose === "confirm-email" ? confirm : undo)(tx, account, tokenId);
+    await (passwordHash === undefined ? confirm(tx, account, tokenId) : undo(tx, account, tokenId, passwordHash));
   });
   deps.securityLog("user_updated", actor, { subject_id: userId, change: link.purpose });
   return {};
+}
+
+/** Whoever asked for the change gave the password: it is no longer the owner's alone, so the owner sets a new one. */
+async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Account): Promise<string> {
+  const password = link.new_password;
+  if (password === undefined) throw invalidFields({ new_password: "This field is required." });
+  checkNewPassword("new_password", password, [profile.firstName, profile.lastName, deps.config.companyName]);
+  return await deps.passwords.hash(password);
 }
 
 /** The new address counts, and counts as verified: its owner has just shown that he reads it. */
@@ -40,18 +52,16 @@ async function confirm(tx: Transaction, account: Account, id: string): Promise<v
 
 /**
  * Whoever reads the old address did not want this. The address comes back, and everything that a thief may hold ends:
- * sessions and links. The password may be his as well; the way on is to reset it.
+ * password, sessions and links.
  */
-async function undo(tx: Transaction, account: Account, id: string): Promise<void> {
+async function undo(tx: Transaction, account: Account, id: string, passwordHash: string): Promise<void> {
   const address = await consumeOneTimeToken(tx, { id, userId: account.id, purpose: "undo-email" });
   const email = address === undefined ? undefined : readEmailAddress(address);
   if (!email) throw new ServiceError("invalid_link");
-  await endEveryOneTimeToken(tx, account.id);
+  await endTokensSince(tx, account.id, id);
   await endAllSessions(tx, account.id, "email");
-  if (email.canonical === account.emailCanonical) {
-    await setPendingEmail(tx, account.id, null);
-    return;
-  }
-  const to = { email, pendingEmail: null, isEmailVerified: true, endSessions: true };
-  await changeAccount(tx, account, to, { type: "user.email_changed", data: {} });
+  const secured = { passwordHash, pendingEmail: null, endSessions: true };
+  const owned = await changeAccount(tx, account, secured, { type: "user.password_changed", data: {} });
+  if (email.canonical === account.emailCanonical) return;
+  await changeAccount(tx, owned, { email, isEmailVerified: true }, { type: "user.email_changed", data: {} });
 }

@@ -38,11 +38,14 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   );
   // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
   const email = typed?.canonical === before.emailCanonical ? undefined : typed;
-  if (email) await demandPassword(deps, before.id, input.current_password, actor);
+  const checkedHash = email && (await demandPassword(deps, before.id, input.current_password, actor));
 
   const after = await db.transaction(async (tx) => {
     const locked = await lockAccount(tx, before.id);
-    if (!locked) throw new ServiceError("not_authenticated");
+    // While the password was compared somebody may have deactivated the account, or taken it over by a mailed link.
+    if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch) throw new ServiceError("session_ended");
+    const unchanged = (await findCredentials(tx, { id: before.id }))?.passwordHash === checkedHash;
+    if (email && !unchanged) throw invalidFields(wrongPassword);
     // Read again by what the account is now: its role may have changed, and the least age with it.
     const changed = await changeProfile(config, tx, locked, profileOf(locked));
     return email ? await requestNewEmail(deps, tx, changed, email) : changed;
@@ -51,14 +54,24 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   return fullView(after, config.publicUrl, clock.now());
 }
 
-/** A stolen cookie must not be enough to move the account to another address (ASVS 7.5.1). */
-async function demandPassword(deps: AuthDeps, id: number, password: string | undefined, actor: Actor): Promise<void> {
+const wrongPassword = { current_password: "The password is not right." };
+
+/**
+ * A stolen cookie must not be enough to move the account to another address (ASVS 7.5.1).
+ * @returns the hash that was compared
+ */
+async function demandPassword(
+  deps: AuthDeps,
+  id: number,
+  password: string | undefined,
+  actor: Actor,
+): Promise<string | undefined> {
   if (password === undefined) throw invalidFields({ current_password: "This field is required." });
   const credentials = await findCredentials(deps.db, { id });
   const { matches } = await deps.passwords.verify(password, credentials?.passwordHash);
-  if (matches) return;
+  if (matches) return credentials?.passwordHash;
   deps.securityLog("authn_login_fail", actor, { subject_id: id });
-  throw invalidFields({ current_password: "The password is not right." });
+  throw invalidFields(wrongPassword);
 }
 
 /** Whether the address is free is not told here, only to whoever holds the link: its owner. */

@@ -47,7 +47,12 @@ async function verifyAndTakeOver(deps: AuthDeps, form: Form, password: string, a
   const passwordHash = await deps.passwords.hash(password);
   await deps.db.transaction(async (tx) => {
     const verified = await confirm(deps, tx, form, id);
-    await changeAccount(tx, verified, { passwordHash, endSessions: true }, { type: "user.password_changed", data: {} });
+    await changeAccount(
+      tx,
+      verified,
+      { passwordHash, pendingEmail: null, endSessions: true },
+      { type: "user.password_changed", data: {} },
+    );
     await endAllSessions(tx, id, "registration-disowned");
     await endOneTimeTokens(tx, id);
   });

@@ -22,22 +22,28 @@ const batchSize = 300;
 export async function relayOutbox(deps: RelayDeps): Promise<"more" | "done"> {
   const changes = await unpublished(deps.db, batchSize);
   if (changes.length === 0) return "done";
-  try {
-    await publish(deps, changes);
-  } catch (error) {
-    if (isKafkaAway(error)) throw error;
-    await publishOneByOne(deps, changes);
-  }
+  const problem = await publish(deps, changes);
+  if (problem) await publishOneByOne(deps, changes);
   return changes.length === batchSize ? "more" : "done";
 }
 
-async function publish({ db, kafka }: RelayDeps, changes: readonly Change[]): Promise<void> {
-  const messages = await Promise.all(changes.flatMap(messagesOf).map((message) => withPartition(kafka, message)));
-  await kafka.publish(messages);
+/**
+ * @returns why these changes cannot be published, if it is about one of them
+ * @throws whatever is about Kafka or the database as a whole: what was published but not marked is published again
+ */
+async function publish({ db, kafka }: RelayDeps, changes: readonly Change[]): Promise<Error | undefined> {
+  try {
+    const messages = await Promise.all(changes.flatMap(messagesOf).map((message) => withPartition(kafka, message)));
+    await kafka.publish(messages);
+  } catch (error) {
+    if (isKafkaAway(error)) throw error;
+    return error instanceof Error ? error : new Error(String(error));
+  }
   await markPublished(
     db,
     changes.map(({ id }) => id),
   );
+  return undefined;
 }
 
 /** Something in the batch cannot be published: find it, hold it and its user's later changes, and let the others go. */
@@ -45,18 +51,12 @@ async function publishOneByOne(deps: RelayDeps, changes: readonly Change[]): Pro
   const held = new Set<number>();
   for (const change of changes) {
     if (held.has(change.userId)) continue;
-    try {
-      await publish(deps, [change]);
-    } catch (error) {
-      if (isKafkaAway(error)) throw error;
-      held.add(change.userId);
-      const reason = error instanceof Error ? error.message : String(error);
-      await markHeld(deps.db, change.id, reason);
-      deps.log.error(
-        { change_id: change.id, user_id: change.userId, reason },
-        "a change cannot be published and is held",
-      );
-    }
+    const problem = await publish(deps, [change]);
+    if (!problem) continue;
+    held.add(change.userId);
+    await markHeld(deps.db, change.id, problem.message);
+    const fields = { change_id: change.id, user_id: change.userId, reason: problem.message };
+    deps.log.error(fields, "a change cannot be published and is held");
   }
 }
 

@@ -18,14 +18,17 @@ export interface MailerDeps {
   readonly log: Log;
 }
 
-const batch = 10;
+/** As many as the transport has connections: a claimed mail must not wait for one while its lease runs. */
+const batch = 2;
 const firstRetrySeconds = 5;
 const maxRetrySeconds = 15 * 60;
 
 /** Sends what is due. @returns "more" when there may be more to send at once */
 export async function deliverMails(deps: MailerDeps): Promise<"more" | "done"> {
   const mails = await claimMails(deps.db, batch);
-  await Promise.all(mails.map((mail) => deliver(deps, mail)));
+  const outcomes = await Promise.allSettled(mails.map((mail) => deliver(deps, mail)));
+  const failure = outcomes.find((outcome) => outcome.status === "rejected");
+  if (failure) throw failure.reason;
   return mails.length === batch ? "more" : "done";
 }
 
@@ -49,10 +52,10 @@ async function deliver({ config, db, keys, templates, transport, log }: MailerDe
       { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, reason, retry_s: retry },
       "a mail was not sent",
     );
-    await markFailed(db, mail.id, reason, retry);
+    await markFailed(db, mail, reason, retry);
     return;
   }
-  await markSent(db, mail.id);
+  await markSent(db, mail);
   log.info({ mail_id: mail.id, kind: mail.kind, user_id: mail.userId }, "a mail was sent");
 }
 
@@ -71,10 +74,13 @@ function linkOf(publicUrl: string, keys: KeyRing, { kind, userId, oneTimeTokenId
   return `${publicUrl}/api/v1/users/${encodeUserId(userId)}/${link.path}/${token}/`;
 }
 
-/** RFC 5321, 4.2.1: 5yz will not get better by itself. A login that fails is the operator's to mend: it is tried again. */
+/**
+ * RFC 5321, 4.2.1: 5yz will not get better by itself. But only where the server refused this recipient or this content: a
+ * greeting, a login or a demand for TLS is the operator's to mend, and the mail is tried again.
+ */
 const isPermanent = (error: unknown): boolean => {
-  const smtp = error as { responseCode?: number; code?: string };
-  return smtp.code !== "EAUTH" && smtp.responseCode !== undefined && smtp.responseCode >= 500;
+  const { responseCode = 0, command = "" } = error as { responseCode?: number; command?: string };
+  return responseCode >= 500 && (command === "RCPT TO" || command === "DATA");
 };
 
 const reasonOf = (error: unknown): string => {

@@ -27,20 +27,25 @@ export async function claimMails(sql: Sql, limit: number): Promise<QueuedMail[]>
   );
 }
 
-export async function markSent(sql: Sql, id: string): Promise<void> {
-  await sql.query("update mails set status = 'sent', sent_at = now(), last_error = null where id = $1", [id]);
+type Attempt = Pick<QueuedMail, "id" | "attempts">;
+/** Only the newest claimer decides: who comes back after his lease must not undo what another has done. */
+const isOurs = "id = $1 and attempts = $2 and status = 'queued'";
+
+export async function markSent(sql: Sql, { id, attempts }: Attempt): Promise<void> {
+  const statement = `update mails set status = 'sent', sent_at = now(), last_error = null where ${isOurs}`;
+  await sql.query(statement, [id, attempts]);
 }
 
 /** Due again after `retrySeconds`, or given up when there is none. */
 export async function markFailed(
   sql: Sql,
-  id: string,
+  { id, attempts }: Attempt,
   reason: string,
   retrySeconds: number | undefined,
 ): Promise<void> {
   await sql.query(
-    `update mails set last_error = $2, status = case when $3::float8 is null then 'abandoned' else 'queued' end,
-       next_attempt_at = now() + make_interval(secs => coalesce($3, 0)) where id = $1`,
-    [id, reason, retrySeconds],
+    `update mails set last_error = $3, status = case when $4::float8 is null then 'abandoned' else 'queued' end,
+       next_attempt_at = now() + make_interval(secs => coalesce($4, 0)) where ${isOurs}`,
+    [id, attempts, reason, retrySeconds],
   );
 }

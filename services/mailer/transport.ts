@@ -12,7 +12,7 @@ export interface OutgoingMail {
 }
 
 export interface MailTransport {
-  /** Resolves when the SMTP server has taken the mail; rejects otherwise, within half a minute. */
+  /** Resolves when the SMTP server has taken the mail; rejects otherwise, within 45 s. */
   send(mail: OutgoingMail): Promise<void>;
   /** Whether the server lets us in. */
   verify(): Promise<boolean>;
@@ -20,6 +20,8 @@ export interface MailTransport {
 }
 
 const timeoutMs = 10_000;
+/** The timeouts above count silence; a server that says a little now and then is given up all the same. */
+const sendLimitMs = 45_000;
 
 /** The only file that imports nodemailer. */
 export function createTransport(mail: MailConfig, companyName: string): MailTransport {
@@ -39,7 +41,7 @@ export function createTransport(mail: MailConfig, companyName: string): MailTran
   });
   return {
     send: async ({ to, messageId, subject, text, html }) => {
-      await smtp.sendMail({
+      const sent = smtp.sendMail({
         from: { name: companyName, address: mail.from },
         // Objects and an explicit envelope: nodemailer parses a string and may find a second recipient in it.
         to: { name: "", address: to },
@@ -49,6 +51,7 @@ export function createTransport(mail: MailConfig, companyName: string): MailTran
         text,
         html,
       });
+      await withinLimit(sent);
     },
     verify: async () => {
       try {
@@ -59,4 +62,13 @@ export function createTransport(mail: MailConfig, companyName: string): MailTran
     },
     close: () => smtp.close(),
   };
+}
+
+async function withinLimit(sent: Promise<unknown>): Promise<void> {
+  const limit = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => limit.reject(Object.assign(new Error("too slow"), { code: "ETIMEDOUT" })),
+    sendLimitMs,
+  );
+  await Promise.race([sent, limit.promise]).finally(() => clearTimeout(timer));
 }

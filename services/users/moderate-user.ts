@@ -22,8 +22,6 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
   const { config, clock } = deps;
   const now = clock.now();
   const after = await deps.db.transaction(async (tx) => {
-    // Two moderators who demote each other at once must not both succeed.
-    await lockModeration(tx);
     const before = await lockAccount(tx, changes.id);
     if (!before) throw new ServiceError("not_found");
     const [email, profile] = readTogether(
@@ -51,9 +49,10 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
 
 /** Somebody must be left who can moderate. */
 async function demandOneModerator(tx: Transaction, before: Account, after: Account): Promise<void> {
-  if (isModerator(before) && !isModerator(after) && (await countModerators(tx)) === 0) {
-    throw new ServiceError("last_moderator");
-  }
+  if (!isModerator(before) || isModerator(after)) return;
+  // Two moderators who demote each other at once must not both succeed.
+  await lockModeration(tx);
+  if ((await countModerators(tx)) === 0) throw new ServiceError("last_moderator");
 }
 
 const isModerator = ({ role, isActive, isEmailVerified }: Account): boolean =>

@@ -1,4 +1,6 @@
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { eventually } from "../support/eventually.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
 import type { TestStand } from "../support/service.ts";
 import { fullViewOf, said, signUp, type Person } from "./accounts.ts";
@@ -147,8 +149,17 @@ describe("a new e-mail address", () => {
     const undo = path("undo-email", (await stand.mailTo(person.email, 2)).text);
     return { person, to, confirm, undo };
   }
-  const signIn = async (email: string) => (await stand.client().post("/api/v1/tokens/", { email, password })).status;
-  const post = (link: string) => stand.client().request("POST", link);
+  const signIn = async (email: string, chosen = password) =>
+    (await stand.client().post("/api/v1/tokens/", { email, password: chosen })).status;
+  const post = (link: string, form?: Record<string, string>) =>
+    stand.client().request("POST", link, {
+      ...(form && {
+        headers: { "content-type": "application/x-www-form-urlencoded" },
+        raw: new URLSearchParams(form).toString(),
+      }),
+    });
+  const newPassword = "a password of the owner's";
+  const takeBack = (link: string) => post(link, { new_password: newPassword });
 
   test("without the password, or with a wrong one: 400 at current_password, and no mail", async () => {
     const [person, to] = [await signUp(stand), uniqueEmail("new")];
@@ -181,12 +192,16 @@ describe("a new e-mail address", () => {
     const { person, to, confirm, undo } = await requested();
     expect((await stand.client().get(undo)).status).toBe(200);
     expect((await person.client.get(current)).status).toBe(200);
-    expect((await post(undo)).status).toBe(200);
+    expect([await post(undo), await post(undo, { new_password: "password" })].map(({ status }) => status)).toEqual([
+      400, 400,
+    ]);
+    expect((await takeBack(undo)).status).toBe(200);
     expect((await person.client.get(current)).status).toBe(401);
     expect((await person.client.post("/api/v1/tokens/refresh/")).status).toBe(401);
     expect((await post(confirm)).status).toBe(400);
-    expect([await signIn(to), await signIn(person.email)]).toEqual([401, 200]);
-    expect((await post(undo)).status).toBe(400);
+    expect([await signIn(to), await signIn(person.email)]).toEqual([401, 401]);
+    expect(await signIn(person.email, newPassword)).toBe(200);
+    expect((await takeBack(undo)).status).toBe(400);
   });
 
   test("taken back after it was confirmed: the old address is back, all sessions end", async () => {
@@ -194,8 +209,9 @@ describe("a new e-mail address", () => {
     await post(confirm);
     const thief = stand.client();
     await thief.post("/api/v1/tokens/", { email: to, password });
-    expect((await post(undo)).status).toBe(200);
-    expect([await signIn(to), await signIn(person.email)]).toEqual([401, 200]);
+    expect((await takeBack(undo)).status).toBe(200);
+    expect([await signIn(to), await signIn(person.email), await signIn(to, newPassword)]).toEqual([401, 401, 401]);
+    expect(await signIn(person.email, newPassword)).toBe(200);
     for (const client of [thief, person.client]) expect((await client.get(current)).status).toBe(401);
   });
 
@@ -210,10 +226,46 @@ describe("a new e-mail address", () => {
     await patch(person, { email: third, current_password: password });
     expect((await post(path("confirm-email", (await stand.mailTo(third)).text))).status).toBe(200);
     // The newest link to the old address; the one before it was for the same address and was replaced.
-    expect((await post(undo)).status).toBe(400);
+    expect((await takeBack(undo)).status).toBe(400);
     const newest = path("undo-email", (await stand.mailTo(person.email, 3)).text);
-    expect((await post(newest)).status).toBe(200);
-    expect(await signIn(person.email)).toBe(200);
+    expect((await takeBack(newest)).status).toBe(200);
+    expect(await signIn(person.email, newPassword)).toBe(200);
+  });
+
+  test("a thief who takes back his own second change does not disarm the owner's link", async () => {
+    const { person, to, confirm, undo } = await requested();
+    await post(confirm);
+    await patch(person, { email: uniqueEmail("second"), current_password: password });
+    const own = path("undo-email", (await stand.mailTo(to, 2)).text);
+    expect((await post(own, { new_password: "a password of the thief's" })).status).toBe(200);
+    expect((await takeBack(undo)).status).toBe(200);
+    expect([await signIn(person.email, newPassword), await signIn(to, "a password of the thief's")]).toEqual([
+      200, 401,
+    ]);
+  });
+
+  test("taken over by a mailed link while the password is compared: the change is refused", async () => {
+    const person = await signUp(stand);
+    const hash = await stand.query<{ h: string }>("select password_hash as h from users where id = $1", [person.id]);
+    const other = new pg.Client({ connectionString: stand.database.url });
+    await other.connect();
+    try {
+      await other.query("begin");
+      await other.query("update users set password_hash = $2, session_epoch = session_epoch + 1 where id = $1", [
+        person.id,
+        `${hash[0]!.h.slice(0, -4)}AAAA`,
+      ]);
+      const change = patch(person, { email: uniqueEmail("thief"), current_password: password });
+      await eventually("the change waits for the lock", async () => {
+        const waiting =
+          "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        return (await stand.query(waiting)).length > 0 ? true : undefined;
+      });
+      await other.query("commit");
+      expect((await change).status).toBe(401);
+    } finally {
+      await other.end();
+    }
   });
 
   test("an address that somebody else has: the answer does not tell; the link does, to its owner", async () => {

@@ -21,7 +21,6 @@ describe("embeddedDefaults: secrets", () => {
     const second = await embeddedDefaults(env, silentLog);
     expect(first.env["SECRET_KEY"]).toHaveLength(43);
     expect(second.env["SECRET_KEY"]).toBe(first.env["SECRET_KEY"]);
-    expect(second.env["PASSWORD_PEPPER"]).not.toBe(first.env["SECRET_KEY"]);
     const file = join(dataDir, "secrets.json");
     expect((await stat(file)).mode & 0o777).toBe(0o600);
     expect(await readFile(file, "utf8")).toContain(first.env["SECRET_KEY"]);
@@ -39,10 +38,10 @@ describe("embeddedDefaults: secrets", () => {
   test("give way to configured ones; an empty variable counts as unset", async () => {
     const dataDir = await newDataDir();
     const SECRET_KEY = "configured-0123456789-abcdefghijklmnop";
-    const env = { DATA_DIR: dataDir, SERVICES: "api-gateway", SECRET_KEY, PASSWORD_PEPPER: " " };
-    const filled = (await embeddedDefaults(env, silentLog)).env;
-    expect(filled["SECRET_KEY"]).toBe(SECRET_KEY);
-    expect(filled["PASSWORD_PEPPER"]).toHaveLength(43);
+    const configured = await embeddedDefaults({ DATA_DIR: dataDir, SERVICES: "api-gateway", SECRET_KEY }, silentLog);
+    expect(configured.env["SECRET_KEY"]).toBe(SECRET_KEY);
+    const empty = await embeddedDefaults({ DATA_DIR: dataDir, SERVICES: "api-gateway", SECRET_KEY: " " }, silentLog);
+    expect(empty.env["SECRET_KEY"]).toHaveLength(43);
   });
 });
 
@@ -54,6 +53,17 @@ describe("embeddedDefaults: what a node stands on", () => {
     );
     expect([base.env["PG_HOST"], base.env["EMAIL_HOST"]]).toEqual([undefined, undefined]);
     await base.stop();
+  });
+
+  test("the embedded database brings the pepper of its hashes along; a configured one gets none that could be lost", async () => {
+    const base = await embeddedDefaults({ DATA_DIR: await newDataDir(), SERVICES: "auth" }, silentLog);
+    expect(base.env["PASSWORD_PEPPER"]).toHaveLength(43);
+    await base.stop();
+    const configured = await embeddedDefaults(
+      { ...database, DATA_DIR: await newDataDir(), SERVICES: "auth" },
+      silentLog,
+    );
+    expect(configured.env["PASSWORD_PEPPER"]).toBeUndefined();
   });
 
   test("a configured database is left alone; a caught mail needs no login of the operator's server", async () => {

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, jest, test } from "@jest/globals";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { startKafka, type RunningKafka } from "../../scripts/kafka/broker.ts";
 import { connectKafka, type KafkaMessage, type KafkaPort, type ReceivedMessage } from "../../services/events/kafka.ts";
+import { eventually } from "../support/eventually.ts";
 import { describeWithKafka, kafkaForTests, uniqueName, type TestKafka } from "../support/kafka.ts";
 
 const mechanisms = ["plain", "scram-sha-256", "scram-sha-512"] as const;
@@ -381,7 +382,15 @@ describeWithKafka("kafka: a broker that goes away", () => {
   }, 60_000);
 
   describe("frozen, so that it takes connections and never answers", () => {
-    beforeEach(() => void process.kill(kafka.pid, "SIGSTOP"));
+    beforeEach(async () => {
+      process.kill(kafka.pid, "SIGSTOP");
+      // Every thread stops by itself: until the last one has, the broker still answers.
+      await eventually("all threads are stopped", async () => {
+        const threads = await readdir(`/proc/${kafka.pid}/task`);
+        const stats = await Promise.all(threads.map((id) => readFile(`/proc/${kafka.pid}/task/${id}/stat`, "utf8")));
+        return stats.every((stat) => /\) [Tt] /.test(stat)) ? true : undefined;
+      });
+    });
     afterEach(() => void process.kill(kafka.pid, "SIGCONT"));
 
     test("publish rejects within the deadline, and works when it answers again", async () => {

@@ -18,7 +18,7 @@ const required = {
 };
 
 /** Some are only read when others ask for them. */
-const unlocking: Env = { KAFKA_BROKER_USER: "user", KAFKA_SSL: "True" };
+const unlocking: Env = { EMAIL_HOST_USER: "shop@example.com", KAFKA_BROKER_USER: "user", KAFKA_SSL: "True" };
 
 function namesThatConfigReads(): string[] {
   const read = new Set<string>();

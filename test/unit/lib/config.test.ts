@@ -180,7 +180,7 @@ describe("loadConfig: what stops the start", () => {
         "PG_USER is required",
         "PG_PASSWORD is required",
         "EMAIL_HOST is required",
-        "EMAIL_FROM is required when EMAIL_HOST_USER is not set",
+        "EMAIL_FROM is required when EMAIL_HOST_USER is no e-mail address",
       ]),
     );
   });

@@ -245,11 +245,12 @@ describe("EnvReader.email", () => {
   });
 
   test("neither is told", () => {
-    expect(email({}).problems).toEqual(["FROM is required when USER is not set"]);
+    expect(email({}).problems).toEqual(["FROM is required when USER is no e-mail address"]);
   });
 
   test.each(["apikey", "Anna <a@b.co>", "a@b.co,c@d.co", "a@b.co\r\nBcc: c@d.co"])("%j is refused", (text) => {
-    expect(email({ USER: text }).problems).toEqual(["FROM must be an e-mail address"]);
+    expect(email({ FROM: text, USER: "c@d.co" }).problems).toEqual(["FROM must be an e-mail address"]);
+    expect(email({ USER: text }).problems).toEqual(["FROM is required when USER is no e-mail address"]);
   });
 });
 

@@ -3,7 +3,8 @@ import { signAccessToken } from "../../../lib/access-token.ts";
 import type { Clock } from "../../../lib/clock.ts";
 import { ServiceError } from "../../../lib/errors.ts";
 import { keyRing } from "../../../lib/keys.ts";
-import { createAccessGuard, type AccessState } from "../../../mixins/access-guard.ts";
+import { createAccessGuard } from "../../../mixins/access-guard.ts";
+import type { AccessState } from "../../../mixins/accounts/sessions.repository.ts";
 import type { Node } from "../../../mixins/node.ts";
 import { config, frozenClock, laterBy, otherSecret, rejection, secrets, sessionId } from "../helpers.ts";
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "@jest/globals";
+import { describe, expect, jest, test } from "@jest/globals";
 import Fastify from "fastify";
 import { serveHealth, type Check, type Status } from "../../../../services/api-gateway/health.ts";
 
@@ -49,11 +49,21 @@ describe("GET /health/ready", () => {
     expect((await ask("/health/ready", { database: check, kafka: check }))[0]).toBe(200);
   });
 
-  test("they are asked again for every request", async () => {
-    const states: Status[] = ["down", "ok"];
-    const server = Fastify();
-    serveHealth(server, { database: () => Promise.resolve(states.shift() ?? "down") });
-    expect((await server.inject("/health/ready")).statusCode).toBe(503);
-    expect((await server.inject("/health/ready")).statusCode).toBe(200);
+  test("they are asked once a second, however many want to know", async () => {
+    const now = jest.spyOn(performance, "now").mockReturnValue(10_000);
+    try {
+      const states: Status[] = ["down", "ok"];
+      const server = Fastify();
+      serveHealth(server, { database: () => Promise.resolve(states.shift() ?? "degraded") });
+      const statuses = async () => {
+        const answers = await Promise.all(Array.from({ length: 5 }, () => server.inject("/health/ready")));
+        return answers.map(({ statusCode }) => statusCode);
+      };
+      expect(await statuses()).toEqual([503, 503, 503, 503, 503]);
+      now.mockReturnValue(11_001);
+      expect(await statuses()).toEqual([200, 200, 200, 200, 200]);
+    } finally {
+      now.mockRestore();
+    }
   });
 });

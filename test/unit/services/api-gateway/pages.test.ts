@@ -4,7 +4,7 @@ import { buttonPage, donePage, errorPage, formPage, mailboxPage } from "../../..
 const evil = `<script>alert("1")</script>'&`;
 const templateWords = "<%= 7*7 %>${7*7}{{7*7}}<%~ it.content %>";
 const companyName = "Eat & Express";
-const texts = { title: "Undo", question: "Really?", button: "Yes", done: "Done." };
+const texts = { title: "Undo", question: "Really?", button: "Yes", asksPassword: false, done: "Done." };
 const inputs = (html: string) => [...html.matchAll(/<input [^>]*name="(\w+)"/g)].map(([, name]) => name);
 
 describe("pages: whatever comes in is text", () => {
@@ -82,7 +82,9 @@ describe("buttonPage", () => {
   test("asks one question and has one button, which posts to where it stands", () => {
     const html = buttonPage({ companyName, ...texts });
     expect(html).toContain("<p>Really?</p>");
-    expect(html).toContain('<form method="post"><button>Yes</button></form>');
+    expect(html).toMatch(/<form method="post">\s*<button>Yes<\/button>\s*<\/form>/);
+    expect(html).not.toContain("password");
+    expect(buttonPage({ companyName, ...texts, asksPassword: true })).toContain('name="new_password"');
     expect(html).not.toContain('class="problem"');
   });
 });
