@@ -69,7 +69,7 @@ function readConfig(env: EnvReader) {
     logLevel: env.oneOf("LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "silent"], "info"),
     dataDir: env.text("DATA_DIR", ".data"),
     services,
-    transporter: env.url("TRANSPORTER", ["nats:", "redis:", "tcp:"]),
+    transporter: env.url("TRANSPORTER", ["nats:", "redis:"]),
     companyName: env.text("COMPANY_NAME", "Eat Express"),
     publicUrl: publicUrl(env, production, webProtocol, webPort),
     secrets: { current: env.secret("SECRET_KEY", production), previous: env.optionalSecret("SECRET_KEY_PREVIOUS") },

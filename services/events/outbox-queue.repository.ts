@@ -29,8 +29,3 @@ export async function markHeld(sql: Sql, id: string, reason: string): Promise<vo
     [id, reason],
   );
 }
-
-export async function countUnpublished(sql: Sql): Promise<number> {
-  const [row] = await sql.query<{ count: number }>("select count(*) as count from outbox where published_at is null");
-  return row?.count ?? 0;
-}

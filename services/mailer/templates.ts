@@ -41,7 +41,8 @@ export function loadTemplates(): Templates {
   const textLayout = read("layout.text.eta");
 
   return {
-    render(kind, role, facts) {
+    render(kind, role, given) {
+      const facts = { ...given, firstName: isOnlyAName(given.firstName) ? given.firstName : "" };
       const words = read(forEveryRole.includes(kind) ? `${kind}.eta` : `${kind}.${names[role]}.eta`);
       const paragraphs = (eta: Eta) =>
         eta
@@ -62,6 +63,12 @@ export function loadTemplates(): Templates {
     },
   };
 }
+
+/**
+ * Somebody else may have typed both the address and the name: a name that mail programs would turn into a link
+ * (`http://evil.example/win`, `evil.example`) is left out of the greeting.
+ */
+const isOnlyAName = (name: string): boolean => !/:\/\/|@|\p{L}\.\p{L}/u.test(name);
 
 const cache = new Map<string, string>();
 function read(name: string): string {

@@ -61,7 +61,7 @@ describe("templates: names are text (SECURITY.md, ASVS 1.2.1 and 1.3.7)", () => 
     expect(html).toContain("Hello &lt;b&gt;x&lt;/b&gt;&quot;&amp;&#39;,");
   });
 
-  test.each(["${7*7}", "<%= 7*7 %>", "{{7*7}}", "<%~ it.link %>", "<% throw 1 %>", "#{7*7}", "`7`"])(
+  test.each(["${7*7}", "<%= 7*7 %>", "{{7*7}}", "<%~ it %>", "<% throw 1 %>", "#{7*7}", "`7`"])(
     "%s appears as it was typed, in both parts",
     (name) => {
       const { text, html } = render(name);
@@ -79,6 +79,19 @@ describe("templates: names are text (SECURITY.md, ASVS 1.2.1 and 1.3.7)", () => 
       expect(render(name).html.match(/<a /g)).toHaveLength(1);
     },
   );
+
+  test.each(["https://evil.example/win", "evil.example", "win at evil.example", "me@evil.example"])(
+    "%s: nothing that a mail program would turn into a link stands in the greeting",
+    (name) => {
+      const { text, html } = render(name);
+      expect(text).toMatch(/^Hello,$/m);
+      expect(text + html).not.toContain("evil");
+    },
+  );
+
+  test.each(["Anna Maria", "J. R.", "O'Neil", "Müller-Lüdenscheidt", "Ольга"])("%s is greeted", (name) => {
+    expect(render(name).text).toContain(`Hello ${name},`);
+  });
 
   test("the company's name is escaped as well", () => {
     const { subject, text, html } = render("Anna", "Fish & <Chips>");
