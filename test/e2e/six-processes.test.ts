@@ -89,7 +89,7 @@ describeWithNats("six processes, one service each", () => {
       const registered = await registering.post(`/api/v1/users/${path}/`, body);
       expect(registered.status).toBe(201);
       const id = Number(registered.json()["id"]);
-      expect(await roles.getUserRole(registering.cookie("access_token") ?? "")).toEqual({
+      expect(await roleOf(roles, registering.cookie("access_token") ?? "")).toEqual({
         code: status.UNAUTHENTICATED,
         details: "User has got unverified email",
       });
@@ -105,7 +105,7 @@ describeWithNats("six processes, one service each", () => {
         200,
         expect.objectContaining({ id, email: body.email, role, is_email_verified: true }),
       ]);
-      expect(await roles.getUserRole(client.cookie("access_token") ?? "")).toEqual({
+      expect(await roleOf(roles, client.cookie("access_token") ?? "")).toEqual({
         user_id: String(id),
         role: grpcRole,
       });
@@ -121,10 +121,10 @@ describeWithNats("six processes, one service each", () => {
 
       expect((await client.post("/api/v1/tokens/refresh/")).status).toBe(200);
       const access = client.cookie("access_token") ?? "";
-      expect(await roles.getUserRole(access)).toEqual({ user_id: String(id), role: grpcRole });
+      expect(await roleOf(roles, access)).toEqual({ user_id: String(id), role: grpcRole });
       expect((await client.post("/api/v1/tokens/clear/")).status).toBe(200);
       expect(client.cookies.size).toBe(0);
-      expect(await roles.getUserRole(access)).toEqual({ code: status.UNAUTHENTICATED, details: "Session has ended" });
+      expect(await roleOf(roles, access)).toEqual({ code: status.UNAUTHENTICATED, details: "Session has ended" });
     });
 
     test("one request: its id stands in the logs of the gateway and of auth", async () => {
@@ -188,6 +188,14 @@ describeWithNats("six processes, one service each", () => {
     }, 90_000);
   });
 });
+
+/** "Try again later" is an answer as well: on a busy machine a call may miss its deadline of a second, and callers ask again. */
+async function roleOf(roles: RolesClient, token: string): ReturnType<RolesClient["getUserRole"]> {
+  return await eventually("an answer other than UNAVAILABLE", async () => {
+    const answer = await roles.getUserRole(token);
+    return "details" in answer && answer.details === "Try again later" ? undefined : answer;
+  });
+}
 
 async function timed<T>(work: () => Promise<T>): Promise<{ answer: T; ms: number }> {
   const start = performance.now();
