@@ -2,7 +2,15 @@ import { randomUUID } from "node:crypto";
 import type { Role } from "../../lib/roles.ts";
 import type { Transaction } from "../database/database.ts";
 
-export const mailKinds = ["verify-email", "welcome-moderator", "confirm-email", "email-change-notice"] as const;
+export const mailKinds = [
+  "verify-email",
+  "welcome-moderator",
+  "confirm-email",
+  "email-change-notice",
+  "reset-password",
+  "password-changed",
+  "session-reuse",
+] as const;
 export type MailKind = (typeof mailKinds)[number];
 
 export interface NewMail {
@@ -20,5 +28,5 @@ export async function queueMail(tx: Transaction, mail: NewMail): Promise<void> {
     "insert into mails (id, user_id, kind, address, data, one_time_token_id) values ($1, $2, $3, $4, $5, $6)",
     [randomUUID(), mail.userId, mail.kind, mail.address, mail.data, mail.oneTimeTokenId],
   );
-  tx.signal("mails.queued");
+  tx.signal({ name: "mails.queued" });
 }

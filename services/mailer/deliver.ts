@@ -64,10 +64,13 @@ const links: Partial<Readonly<Record<MailKind, { path: string; purpose: OneTimeP
   "verify-email": { path: "verify", purpose: "verify-email" },
   "confirm-email": { path: "confirm-email", purpose: "confirm-email" },
   "email-change-notice": { path: "undo-email", purpose: "undo-email" },
+  "reset-password": { path: "reset-password", purpose: "reset-password" },
 };
 
-/** Made anew at every attempt: it lies nowhere in between. */
-function linkOf(publicUrl: string, keys: KeyRing, { kind, userId, oneTimeTokenId }: QueuedMail): string {
+type Linked = Pick<QueuedMail, "kind" | "userId" | "oneTimeTokenId">;
+
+/** Made anew at every attempt: it lies nowhere in between. A mail without a token gets the public URL alone. */
+export function linkOf(publicUrl: string, keys: KeyRing, { kind, userId, oneTimeTokenId }: Linked): string {
   const link = links[kind];
   if (!link || oneTimeTokenId === null) return publicUrl;
   const token = mintOneTimeToken(keys, link.purpose, oneTimeTokenId);

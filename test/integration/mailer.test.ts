@@ -3,7 +3,10 @@ import { randomUUID } from "node:crypto";
 import { simpleParser, type ParsedMail } from "mailparser";
 import { SMTPServer } from "smtp-server";
 import { loadConfig } from "../../lib/config.ts";
+import { keyRing } from "../../lib/keys.ts";
 import { silentLog } from "../../lib/log.ts";
+import { readOneTimeToken } from "../../lib/one-time-token.ts";
+import { encodeUserId } from "../../lib/user-reference.ts";
 import { startNode, type RunningNode } from "../../node.ts";
 import { eventually } from "../support/eventually.ts";
 import { failPointEnv } from "../support/fail-point.ts";
@@ -151,6 +154,40 @@ describe("mailer: what it sends", () => {
     const confirmed = await service.client().get(new URL(link).pathname, { headers: { accept: "application/json" } });
     expect(confirmed.status).toBe(200);
     expect((await service.client().post("/api/v1/tokens/", { email: body.email, password })).status).toBe(200);
+  });
+
+  test("a reset of the password: the same link in both parts, with a token for that purpose alone", async () => {
+    const smtp = await startSmtp();
+    const service = await startService({ EMAIL_PORT: String(smtp.port) });
+    cleanUps.push(() => service.stop());
+    const registered = await service.client().post("/api/v1/users/customers/", registration());
+    const { id, email } = registered.json() as { id: number; email: string };
+    const tokenId = randomUUID();
+    await service.query(
+      `insert into one_time_tokens (id, user_id, purpose, address, expires_at)
+       values ($1, $2, 'reset-password', $3, now() + interval '1 hour')`,
+      [tokenId, id, email],
+    );
+    await service.query(
+      `insert into mails (id, user_id, kind, address, data, one_time_token_id)
+       values (gen_random_uuid(), $1, 'reset-password', $2, '{"role": "CU", "first_name": "Anna"}', $3)`,
+      [id, email, tokenId],
+    );
+    const mail = await eventually(
+      "the mail is there",
+      () => smtp.deliveries.find((delivery) => delivery.mail.subject?.startsWith("Set a new password"))?.mail,
+    );
+
+    const [link = ""] = mail.text?.match(/https?:\S+/g) ?? [];
+    expect(mail.html).toContain(`href="${link}"`);
+    const start = `${service.config.publicUrl}/api/v1/users/${encodeUserId(id)}/reset-password/`;
+    expect(link.startsWith(start)).toBe(true);
+    const token = link.slice(start.length, -1);
+    const keys = keyRing(service.config.secrets, "one-time-token");
+    expect(readOneTimeToken(keys, "reset-password", token)).toBe(tokenId);
+    for (const other of ["verify-email", "confirm-email", "undo-email"] as const) {
+      expect(readOneTimeToken(keys, other, token)).toBeUndefined();
+    }
   });
 
   test("an address with a second one in it: nobody else gets the mail", async () => {

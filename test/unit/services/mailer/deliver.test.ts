@@ -69,6 +69,7 @@ describe("deliverMails: what is sent", () => {
     ["verify-email", "verify", "verify-email"],
     ["confirm-email", "confirm-email", "confirm-email"],
     ["email-change-notice", "undo-email", "undo-email"],
+    ["reset-password", "reset-password", "reset-password"],
   ])("%s: a link of PUBLIC_URL with a token for its own purpose", async (kind, path, purpose) => {
     const { sent } = await deliver([mail({ kind })]);
     const link = new RegExp(`https://id\\.example\\.com/api/v1/users/NDI/${path}/([A-Za-z0-9_-]{64})/`).exec(
@@ -77,11 +78,15 @@ describe("deliverMails: what is sent", () => {
     expect(readOneTimeToken(keys, purpose, link?.[1] ?? "")).toBe(tokenId);
   });
 
-  test("a mail without a token has no link into an account", async () => {
-    const { sent } = await deliver([
-      mail({ kind: "welcome-moderator", data: { role: "MO", first_name: "Anna" }, oneTimeTokenId: null }),
-    ]);
-    expect(sent[0]!.text + sent[0]!.html).not.toContain("/users/");
+  test.each<[MailKind, string[]]>([
+    ["welcome-moderator", []],
+    ["session-reuse", []],
+    ["password-changed", ["https://id.example.com"]],
+  ])("%s has no link into an account: %j", async (kind, links) => {
+    const data = { role: "MO", first_name: "Anna" } as const;
+    const { sent } = await deliver([mail({ kind, data, oneTimeTokenId: null })]);
+    expect(sent[0]!.text.match(/https?:\S+/g) ?? []).toEqual(links);
+    expect(sent[0]!.html).not.toContain("/users/");
   });
 
   test("neither address, name nor token are logged", async () => {
