@@ -2,9 +2,14 @@ FROM node:24-slim
 WORKDIR /app
 ENV NODE_ENV=production
 
-# Optional dependencies are Node itself, for hosts with an older one: the image has it. No package needs its script.
+# No package needs its script. Node itself comes along as a package for hosts with an older one: the image has it.
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --omit=optional --ignore-scripts && npm cache clean --force
+RUN npm ci --omit=dev --ignore-scripts && rm -rf node_modules/node-linux-* node_modules/.bin/node && npm cache clean --force
+
+# Uploaded pictures: the one thing that is written. Mount a volume here where the service users runs.
+ENV DATA_DIR=/data
+RUN mkdir /data && chown node /data
+VOLUME /data
 
 COPY . .
 
@@ -16,5 +21,5 @@ EXPOSE 8000 50051
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["node", "-e", \
   "fetch(`http://127.0.0.1:${process.env.WEB_APP_PORT || 8000}/health/live`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 
-# Node itself and not npm, which would not hand on SIGTERM. --init (tini) is not needed: no child processes.
+# Node itself and not npm, which would not hand on SIGTERM. --init (tini) is not needed: Node waits for its own children.
 CMD ["node", "main.ts"]

@@ -1,3 +1,4 @@
+import { Readable } from "node:stream";
 import type { ActionSchema, Context, ServiceBroker } from "moleculer";
 import type { ActionContract, Auth, Params, Result, Sent, ServiceContract } from "./contract.ts";
 import type { Actor } from "./principal.ts";
@@ -18,8 +19,9 @@ declare module "moleculer" {
 }
 
 type Handlers<C extends ServiceContract> = {
-  readonly [K in keyof C]: (params: Params<C[K]>, actor: Actor) => Promise<Result<C[K]>>;
+  readonly [K in keyof C]: (params: Params<C[K]>, actor: Actor, stream?: Readable) => Promise<Result<C[K]>>;
 };
+type Handler = (params: unknown, actor: Actor, stream?: Readable) => Promise<unknown>;
 
 /** The broker's actions for a contract: its validator and its words, and one handler each. */
 export function implement<C extends ServiceContract>(
@@ -28,14 +30,23 @@ export function implement<C extends ServiceContract>(
 ): Record<string, ActionSchema> {
   const actions = Object.entries(contract).map(([name, action]): [string, ActionSchema] => {
     // The one place where the contract's types meet the broker's untyped context: the validator has made them true.
-    const handler = handlers[name] as unknown as (params: unknown, actor: Actor) => Promise<unknown>;
+    const handler = handlers[name] as unknown as Handler;
     return [
       name,
       {
         params: { $$strict: action.unknown === "ignore" ? "remove" : true, ...action.params },
         visibility: action.visibility,
         auth: action.auth,
-        handler: (ctx: Context<unknown, Meta>) => handler(ctx.params, (ctx.locals as Locals).actor),
+        handler: async (ctx: Context<unknown, Meta>) => {
+          const { actor } = ctx.locals as Locals;
+          const stream = ctx.stream instanceof Readable ? ctx.stream : undefined;
+          try {
+            return await handler(ctx.params, actor, stream);
+          } finally {
+            // What the handler has not read would stay in memory.
+            stream?.destroy();
+          }
+        },
       },
     ];
   });
@@ -57,9 +68,11 @@ export async function call<C extends Pick<ActionContract, "name">>(
   return (await callByName(broker, action.name, params, actor, options)) as Result<C>;
 }
 
-interface CallOptions {
+export interface CallOptions {
   /** Milliseconds; the broker's `requestTimeout` when it is not given. */
   readonly timeout?: number;
+  /** What is too large for the parameters; the handler's third argument. */
+  readonly stream?: Readable;
 }
 
 /** The same for whoever knows the action only at run time: a table of routes. The action's validator still checks. */

@@ -6,6 +6,10 @@ const drivers = {
     home: ["mixins/database/**", "mixins/embedded/postgres.ts"],
     why: "PostgreSQL has one door, mixins/database: pool, timeouts and error mapping live there.",
   },
+  ioredis: {
+    home: ["mixins/account-cache/redis-cache.ts"],
+    why: "Redis has one door, mixins/account-cache/redis-cache.ts: nobody waits for it there, and it may be away.",
+  },
   kafkajs: {
     home: ["services/events/kafkajs-client.ts", "services/events/kafka.ts"],
     why: "Kafka has one door, services/events/kafka.ts, behind which another client can be put.",
@@ -15,17 +19,22 @@ const drivers = {
     why: "SMTP has one door, services/mailer/transport.ts: it sets the explicit envelope that stops recipient injection.",
   },
   jsonwebtoken: {
-    home: ["lib/access-token.ts"],
-    why: "JWTs are signed and verified in lib/access-token.ts alone, with every check that the library leaves optional.",
+    home: ["lib/access-token.ts", "lib/legacy-token.ts"],
+    why: "JWTs are signed and verified in lib/access-token.ts (and the original's in lib/legacy-token.ts) alone, with every check that the library leaves optional.",
   },
   bcrypt: {
-    home: ["services/auth/passwords.ts"],
-    why: "Hashing has one door, services/auth/passwords.ts: it is bounded, peppered and never truncates.",
+    home: ["services/auth/hashing/hash-jobs.ts"],
+    why: "Hashing has one door, services/auth/hashing/passwords.ts: it is bounded, off the main thread, peppered and never truncates.",
   },
   "@grpc/grpc-js": {
     home: ["services/grpc-gateway/server.ts"],
     why: "gRPC has one door, services/grpc-gateway/server.ts: limits and error texts live there.",
   },
+  sharp: {
+    home: ["services/users/pictures/render.ts"],
+    why: "Pictures have one door, services/users/pictures/render.ts: formats, pixels, scans and time are limited there.",
+  },
+  "@fastify/multipart": { home: ["services/api-gateway/**"], why: "HTTP belongs to the api-gateway." },
   fastify: { home: ["services/api-gateway/**"], why: "HTTP belongs to the api-gateway." },
   umzug: { home: ["mixins/database/migrate.ts"], why: "Migrations run in mixins/database/migrate.ts." },
 };

@@ -1,10 +1,9 @@
 import { contract } from "../../lib/contract.ts";
 import { roles } from "../../lib/roles.ts";
-import { fullViewRule, publicViewRule } from "../../mixins/accounts/account.ts";
+import { fullViewRule, publicViewRule, userIdRule } from "../../mixins/accounts/account.ts";
 import { emailRule, partialProfileRule, profileRule } from "../../mixins/accounts/profile-input.ts";
 
 const moderators = { roles: ["MO"], verified: true } as const;
-const userId = { type: "number", integer: true, min: 1, max: Number.MAX_SAFE_INTEGER, example: 1 } as const;
 const optional = { optional: true } as const;
 /** What moderators alone decide. */
 const standing = {
@@ -12,6 +11,9 @@ const standing = {
   is_active: { type: "boolean", ...optional },
   is_email_verified: { type: "boolean", ...optional },
 } as const;
+/** A file's name: `<user id>-<hash of its content>-<random>.jpg`. */
+export const pictureNameForm = "^[1-9][0-9]{0,15}-[0-9a-f]{32}-[0-9a-f]{8}\\.jpg$";
+export const maxPictureBytes = 5 * 1024 * 1024;
 const changeErrors = ["not_found", "last_moderator"] as const;
 
 export const usersContract = contract("users", {
@@ -26,7 +28,7 @@ export const usersContract = contract("users", {
     summary: "An account: all of it for moderators and for itself, the public part for everybody else.",
     visibility: "published",
     auth: "none",
-    params: { id: userId },
+    params: { id: userIdRule },
     returns: { type: "either", of: [fullViewRule, publicViewRule] },
     errors: ["not_found"],
   },
@@ -55,7 +57,7 @@ export const usersContract = contract("users", {
     visibility: "published",
     auth: moderators,
     unknown: "ignore",
-    params: { id: userId, email: emailRule, user_profile: profileRule, ...standing },
+    params: { id: userIdRule, email: emailRule, user_profile: profileRule, ...standing },
     returns: fullViewRule,
     errors: changeErrors,
   },
@@ -65,12 +67,36 @@ export const usersContract = contract("users", {
     auth: moderators,
     unknown: "ignore",
     params: {
-      id: userId,
+      id: userIdRule,
       email: { ...emailRule, ...optional },
       user_profile: { ...partialProfileRule, ...optional },
       ...standing,
     },
     returns: fullViewRule,
     errors: changeErrors,
+  },
+  /** The file comes as a stream beside the parameters (lib/file-stream.ts). */
+  changeOwnPicture: {
+    summary: "A new picture of the signed-in account.",
+    visibility: "published",
+    auth: "required",
+    params: {},
+    returns: fullViewRule,
+  },
+  changePicture: {
+    summary: "A moderator gives an account a new picture.",
+    visibility: "published",
+    auth: moderators,
+    params: { id: userIdRule },
+    returns: fullViewRule,
+    errors: ["not_found"],
+  },
+  /** @returns the JPEG as base64, null when there is none of that name */
+  picture: {
+    summary: "A picture by the name of its file.",
+    visibility: "public",
+    auth: "internal",
+    params: { name: { type: "string", pattern: pictureNameForm } },
+    returns: { type: "string", nullable: true },
   },
 });

@@ -1,33 +1,63 @@
+import { join } from "node:path";
 import type { ServiceSchema } from "moleculer";
 import { implement } from "../../lib/actions.ts";
 import { keyRing } from "../../lib/keys.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
+import { createAccountReader } from "../../mixins/account-cache/create-account-reader.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
-import type { UsersDeps } from "./deps.ts";
+import { changePicture } from "./change-picture.ts";
+import type { PictureDeps, ViewDeps } from "./deps.ts";
 import { listUsers } from "./list-users.ts";
 import { moderateUser } from "./moderate-user.ts";
+import { createRenderQueue } from "./pictures/render-queue.ts";
+import { createRenderer } from "./pictures/renderer.ts";
+import { localFolder } from "./pictures/storage.ts";
+import { sweepPictures } from "./pictures/sweep.ts";
 import { usersContract } from "./users.contract.ts";
 import { currentUser, viewUser } from "./view-user.ts";
 
 /** The stories without credentials: who the accounts are. Never sees a password or a hash. */
 export default function usersService(node: Node): ServiceSchema {
   const { config, clock, log } = node;
-  const deps: UsersDeps = {
+  const renderer = createRenderer();
+  const db = openServiceDatabase(node, "users", 5);
+  const { accounts, mixin } = createAccountReader(node, db);
+  const deps: PictureDeps & ViewDeps = {
     config,
     clock,
-    db: openServiceDatabase(node, "users", 5),
+    db,
+    accounts,
     cursorKeys: keyRing(config.secrets, "cursor"),
+    log,
     securityLog: createSecurityLog(log),
+    renderPicture: createRenderQueue((file) => renderer.render(file)),
+    storage: localFolder(join(config.dataDir, "media", "avatars")),
   };
   return {
     name: "users",
+    mixins: [mixin],
     actions: implement(usersContract, {
       current: (_, actor) => currentUser(deps, actor),
       view: ({ id }, actor) => viewUser(deps, id, actor),
       list: (query) => listUsers(deps, query),
       replace: (changes, actor) => moderateUser(deps, changes, actor),
       update: (changes, actor) => moderateUser(deps, changes, actor),
+      changeOwnPicture: (_, actor, upload) => changePicture(deps, { id: actor.principal?.userId ?? 0, upload }, actor),
+      changePicture: ({ id }, actor, upload) => changePicture(deps, { id, upload }, actor),
+      picture: async ({ name }) => (await deps.storage.read(name))?.toString("base64") ?? null,
     }),
-    stopped: () => deps.db.close(),
+    started: () => sweep(deps),
+    stopped: async () => {
+      renderer.close();
+      await deps.db.close();
+    },
   };
+}
+
+/** In the background: nobody waits for it, and what it does not finish is there at the next start. */
+function sweep({ db, storage, clock, log }: PictureDeps): void {
+  sweepPictures(db, storage, clock.now()).then(
+    (removed) => log.debug({ removed }, "pictures that nobody names were removed"),
+    (error: unknown) => log.warn({ reason: String(error) }, "pictures that nobody names could not be looked for"),
+  );
 }

@@ -12,6 +12,8 @@ export interface RequestOptions {
   readonly body?: unknown;
   /** Sent as it is. */
   readonly raw?: string;
+  /** Sent as a form, with its files. */
+  readonly form?: FormData;
 }
 
 /** An HTTP client that keeps cookies by path as a browser does. */
@@ -35,6 +37,7 @@ export class Client {
       },
       ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
       ...(options.raw !== undefined && { body: options.raw }),
+      ...(options.form !== undefined && { body: options.form }),
     });
     for (const line of response.headers.getSetCookie()) this.#keep(line);
     const text = await response.text();

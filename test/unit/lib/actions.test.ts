@@ -1,4 +1,5 @@
 import { describe, expect, jest, test } from "@jest/globals";
+import { Readable } from "node:stream";
 import type { Context, ServiceBroker } from "moleculer";
 import { call, implement } from "../../../lib/actions.ts";
 import { contract } from "../../../lib/contract.ts";
@@ -43,6 +44,34 @@ describe("implement", () => {
       locals: { actor: actor({ requestId: "verified" }) },
     };
     expect(await handler(ctx as unknown as Context)).toBe("Hello Anna, says verified");
+  });
+});
+
+describe("an action that takes a stream", () => {
+  const given: (Readable | undefined)[] = [];
+  const { greet } = implement(greetings, {
+    greet: async (_, __, stream) => {
+      given.push(stream);
+      return await Promise.resolve("Hello");
+    },
+    ping: () => Promise.reject(new Error("no")),
+  });
+  const run = (stream: unknown) => {
+    const handler = greet?.handler as unknown as (ctx: unknown) => Promise<string>;
+    return handler({ params: {}, meta: {}, locals: { actor: actor() }, stream });
+  };
+
+  test("gets it beside the parameters; what it leaves unread is thrown away", async () => {
+    const stream = Readable.from(["a"]);
+    expect(await run(stream)).toBe("Hello");
+    expect([given.pop(), stream.destroyed]).toEqual([stream, true]);
+  });
+
+  test("gets nothing when nothing, or something else, was sent", async () => {
+    for (const sent of [undefined, null, "text"]) {
+      await run(sent);
+      expect(given.pop()).toBeUndefined();
+    }
   });
 });
 

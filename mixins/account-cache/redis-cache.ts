@@ -1,0 +1,72 @@
+import { Redis } from "ioredis";
+import type { Log } from "../../lib/log.ts";
+import { keptMs, type AccountCache } from "./account-cache.ts";
+import { jsonVersion, readAccount, writeAccount } from "./account-json.ts";
+import { Circuit } from "./circuit.ts";
+
+/** The longest that a request waits for Redis, in ms; PostgreSQL answers about as fast. */
+const commandTimeoutMs = 50;
+/** How long the least revision is remembered: a broken network may deliver late what was sent before a change. */
+const rememberMs = 60_000;
+
+/**
+ * KEYS: the least revision that counts, and the account. ARGV: a revision, and its account, or nothing: it is outdated.
+ * All nodes write here, so what an older one read must be refused here, also after the account itself has expired.
+ */
+const keepNewest = `
+local revision, account = tonumber(ARGV[1]), ARGV[2]
+local least = tonumber(redis.call("get", KEYS[1]) or "-1")
+if revision < least then return end
+if revision > least then redis.call("set", KEYS[1], ARGV[1], "px", ${rememberMs}) end
+if account ~= "" then redis.call("set", KEYS[2], account, "px", ${keptMs})
+elseif revision > least then redis.call("del", KEYS[2]) end`;
+
+/** Shared by all nodes, which are all told of a change as well: clearing twice is no different from clearing once. */
+export function redisCache(url: string, log: Log): AccountCache {
+  const redis = new Redis(url, {
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: 1000,
+    disconnectTimeout: 200,
+    retryStrategy: (times) => Math.min(100 * times, 1000),
+    // What could not be sent or was not answered is done without, and never sent later: it would be out of date.
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    disableClientInfo: true,
+  });
+  // A command that finds no connection does not know why there is none.
+  let connectionProblem: string | undefined;
+  redis.on("error", (error: Error) => (connectionProblem = error.message));
+  redis.on("ready", () => (connectionProblem = undefined));
+  const withReason = async <T>(command: Promise<T>): Promise<T> => {
+    try {
+      return await command;
+    } catch (error) {
+      throw connectionProblem === undefined ? error : new Error(connectionProblem, { cause: error });
+    }
+  };
+
+  // A connection that takes everything and answers nothing is replaced; what still waits in it is thrown away.
+  const reads = new Circuit("reading from Redis", log, () => {
+    if (redis.status === "ready") redis.disconnect(true);
+  });
+  const writes = new Circuit("writing to Redis", log, () => undefined);
+  const keys = (id: number) => {
+    const key = `identity:account:${jsonVersion}:{${id}}`;
+    return [`${key}:least`, key] as const;
+  };
+  const keep = async (id: number, revision: number, account: string): Promise<void> => {
+    await writes.attempt(() => withReason(redis.eval(keepNewest, 2, ...keys(id), revision, account)));
+  };
+
+  return {
+    get: async (id) => {
+      const json = await reads.attempt(() => withReason(redis.get(keys(id)[1])));
+      const account = typeof json === "string" ? readAccount(json) : undefined;
+      return account?.id === id ? account : undefined;
+    },
+    put: (account) => keep(account.id, account.revision, writeAccount(account)),
+    outdated: (id, revision) => keep(id, revision, ""),
+    close: () => redis.disconnect(),
+  };
+}

@@ -1,0 +1,76 @@
+import multipart from "@fastify/multipart";
+import type { FastifyInstance, FastifyRequest } from "fastify";
+import type { Readable } from "node:stream";
+import { invalidFields, ServiceError } from "../../lib/errors.ts";
+import { fileStream } from "../../lib/file-stream.ts";
+import { maxPictureBytes } from "../users/users.contract.ts";
+
+/** The part of the form that counts. */
+export const fileField = "image";
+/** What a page may send along without being told off; nobody reads it. */
+const limits = { fileSize: maxPictureBytes, files: 1, fields: 32, fieldSize: 8 * 1024, fieldNameSize: 100, parts: 33 };
+const maxBodyBytes = limits.fileSize + limits.fields * (limits.fieldSize + 1024);
+/** Each is held in memory until the action has it. */
+const maxAtOnce = 8;
+
+/** Makes room for routes that take a form with a file, and nothing else. Everywhere else forms stay refused. */
+export function serveUploads(server: FastifyInstance, serve: (scope: FastifyInstance) => void): void {
+  void server.register((scope, _, done) => {
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser("*", (_request, _body, refuse) => refuse(new ServiceError("multipart_required")));
+    // Reads nothing by itself: who is asking is known before the first byte is.
+    void scope.register(multipart, { limits });
+    serve(scope);
+    done();
+  });
+}
+
+export interface Uploads {
+  /**
+   * Reads the form of a request, to its end, and hands its file on.
+   * @throws ServiceError `invalid_input` without a file, `body_too_large`, `malformed_request`, or `unavailable` when too
+   * many are at it
+   */
+  receive<T>(request: FastifyRequest, handOn: (file: Readable) => Promise<T>): Promise<T>;
+}
+
+export function createUploads(): Uploads {
+  let open = 0;
+  return {
+    async receive(request, handOn) {
+      if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) throw new ServiceError("body_too_large");
+      if (open >= maxAtOnce) throw new ServiceError("unavailable", { retryAfterSeconds: 2 });
+      open++;
+      try {
+        return await handOn(fileStream(await fileIn(request)));
+      } finally {
+        open--;
+      }
+    },
+  };
+}
+
+async function fileIn(request: FastifyRequest): Promise<readonly Buffer[]> {
+  // A request without any body is no form either.
+  const files = request.isMultipart() ? await filesIn(request).catch(readable) : new Map<string, Buffer[]>();
+  const file = files.get(fileField);
+  if (!file) throw invalidFields({ [fileField]: "No file was submitted." });
+  return file;
+}
+
+async function filesIn(request: FastifyRequest): Promise<ReadonlyMap<string, readonly Buffer[]>> {
+  const files = new Map<string, Buffer[]>();
+  for await (const part of request.parts()) {
+    if (part.type !== "file") continue;
+    const chunks: Buffer[] = [];
+    for await (const chunk of part.file as AsyncIterable<Buffer>) chunks.push(chunk);
+    files.set(part.fieldname, chunks);
+  }
+  return files;
+}
+
+/** The plugin's errors have a code; those of the parser below it have none, and are about what was sent. */
+function readable(error: unknown): never {
+  if (error instanceof Error && "code" in error) throw error;
+  throw new ServiceError("malformed_request", {}, { cause: error });
+}

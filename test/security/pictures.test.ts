@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { execFileSync } from "node:child_process";
+import sharp from "sharp";
+import { signUp, type Person } from "../contract/accounts.ts";
+import { jpegStructure, pictureForm } from "../support/pictures.ts";
+import { startProcess, type ServiceProcess } from "../support/process.ts";
+import { createStand, type TestStand } from "../support/service.ts";
+import { hostilePictures, payload, refusals, type Hostile } from "./hostile-pictures.ts";
+
+const pictures = await hostilePictures();
+const own = "/api/v1/users/current/image/";
+
+let stand: TestStand;
+let running: ServiceProcess;
+let person: Person;
+beforeAll(async () => {
+  stand = await createStand();
+  running = startProcess(stand.env);
+  await running.ready();
+  person = await signUp(stand);
+});
+afterAll(async () => {
+  await running.stop();
+  await stand.stop();
+});
+
+const send = ({ bytes, name, type }: Hostile) =>
+  person.client.request("PUT", own, {
+    form: pictureForm(bytes, { ...(name !== undefined && { name }), ...(type !== undefined && { type }) }),
+  });
+const megabytes = (): number => Number(execFileSync("ps", ["-o", "rss=", "-p", String(running.pid)])) / 1024;
+
+async function download(url: string): Promise<Response> {
+  return await fetch(stand.url + new URL(url).pathname);
+}
+
+/** Nothing but pixels: the segments that a picture needs, and nothing after its end. */
+async function expectOnlyPixels(picture: Buffer): Promise<void> {
+  const { format, width, height, exif, icc, xmp, iptc, orientation, comments, pages } = await sharp(picture).metadata();
+  expect({ format, width, height, exif, icc, xmp, iptc, orientation, comments, pages }).toEqual({
+    format: "jpeg",
+    width: 512,
+    height: 512,
+  });
+  const { markers, trailing } = jpegStructure(picture);
+  // JFIF, quantisation, frame, Huffman, scan, end.
+  expect(markers.filter((marker) => ![0xe0, 0xdb, 0xc0, 0xc4, 0xda, 0xd9].includes(marker))).toEqual([]);
+  expect(trailing).toBe(0);
+  for (const trace of [payload, "PK\x03\x04", "<script", "<?php", "Exif", "GPS"]) {
+    expect([trace, picture.includes(trace, 0, "latin1")]).toEqual([trace, false]);
+  }
+}
+
+describe.each(Object.entries(pictures))("%s", (_, hostile) => {
+  const { outcome } = hostile;
+
+  test(`sent as a picture: ${outcome}`, async () => {
+    const before = await stand.query("select image_path from user_profiles where user_id = $1", [person.id]);
+    const answer = await send(hostile);
+    if (outcome !== "harmless") {
+      const [status, body] = refusals[outcome];
+      expect([answer.status, answer.text]).toEqual([status, expect.stringMatching(body)]);
+      expect(await stand.query("select image_path from user_profiles where user_id = $1", [person.id])).toEqual(before);
+      return;
+    }
+    expect([answer.status, answer.text]).toEqual([200, expect.any(String)]);
+    const { image_url } = answer.json()["user_profile"] as { image_url: string };
+    const served = await download(image_url);
+    expect([served.status, served.headers.get("content-type"), served.headers.get("x-content-type-options")]).toEqual([
+      200,
+      "image/jpeg",
+      "nosniff",
+    ]);
+    await expectOnlyPixels(Buffer.from(await served.arrayBuffer()));
+  });
+});
+
+test("there are more than twenty of them, of every outcome", () => {
+  const outcomes = Object.values(pictures).map(({ outcome }) => outcome);
+  expect(outcomes.length).toBeGreaterThan(20);
+  expect(new Set(outcomes)).toEqual(new Set(["harmless", ...Object.keys(refusals)]));
+});
+
+test("all of them, twice: the service needs no more memory than for the first time", async () => {
+  const all = async () => {
+    for (const hostile of Object.values(pictures)) expect((await send(hostile)).status).toBeLessThan(500);
+    return megabytes();
+  };
+  const first = await all();
+  const last = await all();
+  // 46 MB are sent each time, and the garbage of them is collected when V8 thinks fit.
+  expect(last - first).toBeLessThan(80);
+}, 60_000);
