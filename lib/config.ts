@@ -81,7 +81,12 @@ function readConfig(env: EnvReader) {
       corsOrigins: env.origins("CORS_ORIGINS"),
       trustedProxyHops: env.integer("TRUSTED_PROXY_HOPS", 0, { min: 0, max: 10 }),
     },
-    grpc: { host: env.text("GRPC_SERVER_HOST", listenOn), port: env.port("GRPC_SERVER_PORT", 50051) },
+    grpc: {
+      host: env.text("GRPC_SERVER_HOST", listenOn),
+      port: env.port("GRPC_SERVER_PORT", 50051),
+      tls: grpcTls(env),
+    },
+    redisUrl: services.includes("users") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
     database: needed.database ? databaseConfig(env, production) : undefined,
     mail: needed.mail ? mailConfig(env) : undefined,
     kafka: needed.kafka ? kafkaConfig(env, production) : undefined,
@@ -90,6 +95,8 @@ function readConfig(env: EnvReader) {
     refreshTokenTtl: env.duration("REFRESH_TOKEN_TTL", 10 * day),
     sessionMaxAge: 90 * day,
     verificationLinkTtl: 3 * day,
+    resetLinkTtl: 60 * 60,
+    legacyTokensUntil: env.date("LEGACY_TOKENS_UNTIL"),
     password: {
       hashCost: env.integer("PASSWORD_HASH_COST", 10, { min: production ? 10 : 4, max: 16 }),
       pepper: env.optionalSecret("PASSWORD_PEPPER"),
@@ -124,6 +131,15 @@ function publicUrl(env: EnvReader, production: boolean, protocol: string, port: 
   }
   if (production) env.problem("PUBLIC_URL", "is required when WEB_APP_HOST is 0.0.0.0 or not set");
   return local;
+}
+
+/** Plaintext without a certificate, as the callers expect it; with a CA, callers must show a certificate of theirs. */
+function grpcTls(env: EnvReader) {
+  const [cert, key, ca] = [env.file("GRPC_TLS_CERT"), env.file("GRPC_TLS_KEY"), env.file("GRPC_TLS_CA")];
+  if (cert === undefined && key === undefined && ca === undefined) return undefined;
+  if (cert === undefined) env.problem("GRPC_TLS_CERT", "is required with GRPC_TLS_KEY or GRPC_TLS_CA");
+  if (key === undefined) env.problem("GRPC_TLS_KEY", "is required with GRPC_TLS_CERT or GRPC_TLS_CA");
+  return { cert: cert ?? "", key: key ?? "", ca };
 }
 
 const databaseConfig = (env: EnvReader, production: boolean) => ({

@@ -95,6 +95,17 @@ export class EnvReader {
     return Number(count) * durationUnits[unit as keyof typeof durationUnits];
   }
 
+  /** Milliseconds since 1970 of a day (`2026-12-31`, its beginning in UTC) or a time in ISO 8601. */
+  date(name: string): number | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    const time = /^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+Z)?$/.test(text) ? Date.parse(text) : Number.NaN;
+    // V8 reads 31 February as 3 March.
+    if (!Number.isNaN(time) && new Date(time).toISOString().startsWith(text.slice(0, 10))) return time;
+    this.problem(name, "must be a date such as 2026-12-31 or 2026-12-31T18:00:00Z");
+    return undefined;
+  }
+
   oneOf<const T extends string>(name: string, values: readonly T[], fallback: T): T {
     const text = this.optional(name);
     if (text === undefined) return fallback;

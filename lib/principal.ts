@@ -12,6 +12,8 @@ export interface Principal {
 /** Who does something, and from where. Made once at the edge and handed on as a value. */
 export interface Actor {
   readonly principal: Principal | undefined;
+  /** Names this request and no other, unlike `requestId`, which a client may choose. */
+  readonly call: string;
   readonly requestId: string;
   /** W3C Trace Context; ends up in the headers of what Kafka hears. */
   readonly traceparent: string | undefined;
@@ -22,6 +24,7 @@ export interface Actor {
 /** The service itself: timers, the command line, calls between services. */
 export const system: Actor = Object.freeze({
   principal: undefined,
+  call: "",
   requestId: "",
   traceparent: undefined,
   ip: "",
@@ -30,10 +33,11 @@ export const system: Actor = Object.freeze({
 
 /** An actor as it came over the transporter: whatever has not exactly the shape of a principal is none. */
 export function readActor(sent: unknown): Actor {
-  const { principal, requestId, traceparent, ip, userAgent } = own(sent);
+  const { principal, call, requestId, traceparent, ip, userAgent } = own(sent);
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
   return Object.freeze({
     principal: readPrincipal(principal),
+    call: text(call),
     requestId: text(requestId),
     traceparent: isTraceparent(traceparent) ? traceparent : undefined,
     ip: text(ip),

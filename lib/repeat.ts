@@ -9,10 +9,15 @@ export interface Loop {
 
 /**
  * Runs `work` over and over, one at a time: again at once while it answers "more", else after `intervalMs` or when woken.
- * A failure is logged and waits twice as long each time, up to 30 s, with jitter.
+ * A failure is logged and waits twice as long each time, up to `maxPauseMs` (30 s), with jitter.
  */
-export function repeat(name: string, log: Log, intervalMs: number, work: () => Promise<"more" | "done">): Loop {
-  const maxPauseMs = 30_000;
+export function repeat(
+  name: string,
+  log: Log,
+  intervalMs: number,
+  work: () => Promise<"more" | "done">,
+  { maxPauseMs = 30_000 } = {},
+): Loop {
   let stopped = false;
   let woken = false;
   let failures = 0;

@@ -6,6 +6,7 @@ export type SecurityEvent =
   | "authn_login_success"
   | "authn_login_fail"
   | "authn_password_change"
+  | "authn_token_created"
   | "authn_token_reuse"
   | "authz_fail"
   | "authz_change"

@@ -57,7 +57,7 @@ export async function changeActivity(tx: Transaction, account: Account, isActive
   if (isActive === account.isActive) return account;
   if (isActive) return await changeAccount(tx, account, { isActive }, { type: "user.reactivated", data: {} });
   await endAllSessions(tx, account.id, "deactivated");
-  return await changeAccount(tx, account, { isActive, endSessions: true }, { type: "user.deactivated", data: {} });
+  return await changeAccount(tx, account, { isActive }, { type: "user.deactivated", data: {} });
 }
 
 /** The address itself, at once: links mailed to the old one no longer work. */

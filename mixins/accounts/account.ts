@@ -28,9 +28,12 @@ export interface Account {
   readonly lastLogin: Date | null;
   readonly sessionEpoch: number;
   readonly version: number;
+  /** Counts every update of the row; `version` counts changes alone. */
+  readonly revision: number;
   readonly profile: Profile;
 }
 
+export const userIdRule = rule({ type: "number", integer: true, min: 1, max: Number.MAX_SAFE_INTEGER, example: 1 });
 const nullableText = { type: "string", nullable: true } as const;
 
 /** What the account itself and moderators see. */

@@ -7,7 +7,7 @@ import type { Account, Profile } from "./account.ts";
 export const accountColumns = `
   u.id, u.email, u.email_canonical as "emailCanonical", u.pending_email as "pendingEmail", u.role,
   u.roles_held as "rolesHeld", u.is_active as "isActive", u.is_email_verified as "isEmailVerified",
-  u.is_staff as "isStaff", u.last_login as "lastLogin", u.session_epoch as "sessionEpoch", u.version,
+  u.is_staff as "isStaff", u.last_login as "lastLogin", u.session_epoch as "sessionEpoch", u.version, u.revision,
   json_build_object('firstName', p.first_name, 'lastName', p.last_name, 'phone', p.phone,
     'birthDate', p.birth_date, 'imagePath', p.image_path) as profile`;
 export const accountTables = "users u join user_profiles p on p.user_id = u.id";
@@ -85,7 +85,7 @@ export async function findCredentials(
 
 /** Signing in is no change of the account: no version, no event. */
 export async function recordLogin(tx: Transaction, id: number): Promise<void> {
-  await tx.query("update users set last_login = now() where id = $1", [id]);
+  tell(tx, id, await tx.query("update users set last_login = now() where id = $1 returning revision", [id]));
 }
 
 /** The same password under the current cost and pepper: no change either. */
@@ -95,7 +95,31 @@ export async function replaceHash(tx: Transaction, id: number, passwordHash: str
 
 /** An address that waits for its confirmation: nothing about the account has changed yet, so there is no event. */
 export async function setPendingEmail(tx: Transaction, id: number, address: string | null): Promise<void> {
-  await tx.query("update users set pending_email = $2 where id = $1", [id, address]);
+  const updated = await tx.query<Revision>("update users set pending_email = $2 where id = $1 returning revision", [
+    id,
+    address,
+  ]);
+  tell(tx, id, updated);
+}
+
+/** Every access token of the account ends, on every node. */
+export async function raiseSessionEpoch(tx: Transaction, id: number): Promise<void> {
+  const updated = await tx.query<Revision>(
+    "update users set session_epoch = session_epoch + 1 where id = $1 returning revision",
+    [id],
+  );
+  tell(tx, id, updated);
+  tellAccess(tx, id, updated);
+}
+
+type Revision = { readonly revision: number };
+/** Views of the account that somebody holds are out of date. */
+function tell(tx: Transaction, user_id: number, updated: readonly Revision[]): void {
+  for (const { revision } of updated) tx.signal({ name: "account.changed", user_id, revision });
+}
+/** So is what gateways know about its access tokens. */
+function tellAccess(tx: Transaction, user_id: number, updated: readonly Revision[]): void {
+  for (const { revision } of updated) tx.signal({ name: "access.changed", user_id, revision });
 }
 
 /** Columns that a change may set; `changeAccount` is the only caller. */
@@ -106,24 +130,21 @@ export interface AccountColumns {
   readonly role?: Role;
   readonly isActive?: boolean;
   readonly isEmailVerified?: boolean;
-  /** Ends every session of the account, on every node. */
-  readonly endSessions?: boolean;
   readonly profile?: Partial<Profile>;
 }
 
 /** @returns false when the new address belongs to another account; the transaction must then be given up */
 export async function updateAccount(tx: Transaction, id: number, to: AccountColumns): Promise<boolean> {
   try {
-    await tx.query(
+    const updated = await tx.query<Revision>(
       `update users set version = version + 1,
          email = coalesce($2, email), email_canonical = coalesce($3, email_canonical),
          pending_email = case when $4 then $5 else pending_email end,
          password_hash = coalesce($6, password_hash),
          role = coalesce($7, role),
          roles_held = case when $7 = any(roles_held) or $7 is null then roles_held else roles_held || $7 end,
-         is_active = coalesce($8, is_active), is_email_verified = coalesce($9, is_email_verified),
-         session_epoch = session_epoch + $10
-       where id = $1`,
+         is_active = coalesce($8, is_active), is_email_verified = coalesce($9, is_email_verified)
+       where id = $1 returning revision`,
       [
         id,
         to.email?.address,
@@ -134,9 +155,11 @@ export async function updateAccount(tx: Transaction, id: number, to: AccountColu
         to.role,
         to.isActive,
         to.isEmailVerified,
-        to.endSessions === true ? 1 : 0,
       ],
     );
+    tell(tx, id, updated);
+    const access = [to.role, to.isActive, to.isEmailVerified];
+    if (access.some((value) => value !== undefined)) tellAccess(tx, id, updated);
   } catch (error) {
     if (isUniqueViolation(error, "users_email_unique")) return false;
     throw error;

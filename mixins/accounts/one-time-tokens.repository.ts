@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { OneTimePurpose } from "../../lib/one-time-token.ts";
-import type { Transaction } from "../database/database.ts";
+import type { Sql, Transaction } from "../database/database.ts";
 
 /**
  * A new one-time token; it replaces the older ones of the same account and purpose. Of those that take a change of the
@@ -42,6 +42,15 @@ export async function consumeOneTimeToken(
     [token.id, token.userId, token.purpose, token.address],
   );
   return row?.address;
+}
+
+/** Whose token this is, while it can still be used. @returns the account's id */
+export async function findTokenOwner(sql: Sql, id: string): Promise<number | undefined> {
+  const [token] = await sql.query<{ userId: number }>(
+    `select user_id as "userId" from one_time_tokens where id = $1 and ended_at is null and expires_at > now()`,
+    [id],
+  );
+  return token?.userId;
 }
 
 /** Links mailed before no longer work, but for those by which an owner takes back a change of his address. */

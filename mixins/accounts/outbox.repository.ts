@@ -42,5 +42,5 @@ export async function appendEvent(
     event.data,
     currentTraceparent(),
   ]);
-  tx.signal("outbox.appended");
+  tx.signal({ name: "outbox.appended" });
 }

@@ -1,5 +1,5 @@
-import type { Role } from "../../lib/roles.ts";
 import type { Sql, Transaction } from "../database/database.ts";
+import { raiseSessionEpoch } from "./accounts.repository.ts";
 
 export interface NewSession {
   /** UUID */
@@ -14,10 +14,15 @@ export interface NewSession {
   readonly maxAgeSeconds: number;
 }
 
+/** How many sessions of one account live at once; a further one ends the one that was not used for the longest time. */
+const maxSessions = 50;
+
+/** The account's row is locked, or new: nobody else starts one meanwhile. Nothing happens when there is one with this id. */
 export async function insertSession(tx: Transaction, session: NewSession): Promise<void> {
   await tx.query(
     `insert into sessions (id, user_id, refresh_hash, browser_session, ip, user_agent, idle_expires_at, expires_at)
-     values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), now() + make_interval(secs => $8))`,
+     values ($1, $2, $3, $4, $5, $6, now() + make_interval(secs => $7), now() + make_interval(secs => $8))
+     on conflict (id) do nothing`,
     [
       session.id,
       session.userId,
@@ -28,6 +33,13 @@ export async function insertSession(tx: Transaction, session: NewSession): Promi
       session.idleSeconds,
       session.maxAgeSeconds,
     ],
+  );
+  await endWhere(
+    tx,
+    "crowded-out",
+    `id in (select id from sessions where user_id = $2 and ended_at is null
+            order by rotated_at desc, created_at desc offset ${maxSessions})`,
+    [session.userId],
   );
 }
 
@@ -41,12 +53,14 @@ export interface LockedSession {
   readonly secondsSinceRotation: number;
 }
 
+const isLive = "ended_at is null and idle_expires_at > now() and expires_at > now()";
+
 /** The session if it still lives (neither ended nor expired), locked until the transaction ends. */
 export async function lockLiveSession(tx: Transaction, id: string): Promise<LockedSession | undefined> {
   const [session] = await tx.query<LockedSession>(
     `select id, user_id as "userId", refresh_hash as "refreshHash", previous_refresh_hash as "previousRefreshHash",
        browser_session as "browserSession", extract(epoch from now() - rotated_at)::float8 as "secondsSinceRotation"
-     from sessions where id = $1 and ended_at is null and idle_expires_at > now() and expires_at > now() for update`,
+     from sessions where id = $1 and ${isLive} for update`,
     [id],
   );
   return session;
@@ -60,40 +74,63 @@ export async function rotateSession(tx: Transaction, id: string, next: Buffer, i
   );
 }
 
-export type EndReason = "logout" | "reuse" | "email" | "deactivated" | "registration-disowned";
-
-export async function endSession(sql: Sql, id: string, reason: EndReason): Promise<void> {
-  await sql.query("update sessions set ended_at = now(), end_reason = $2 where id = $1 and ended_at is null", [
-    id,
-    reason,
-  ]);
+export interface Session {
+  readonly id: string;
+  readonly createdAt: Date;
+  /** When it was signed in or refreshed last. */
+  readonly lastUsedAt: Date;
+  readonly ip: string;
+  readonly userAgent: string;
 }
 
-/** Together with a raised `session_epoch` (`AccountColumns.endSessions`), which is what ends the access tokens. */
-export async function endAllSessions(tx: Transaction, userId: number, reason: EndReason): Promise<void> {
-  await tx.query("update sessions set ended_at = now(), end_reason = $2 where user_id = $1 and ended_at is null", [
-    userId,
-    reason,
-  ]);
-}
-
-/** What an access token's account and session allow right now. */
-export interface AccessState {
-  readonly role: Role;
-  readonly is_active: boolean;
-  readonly is_email_verified: boolean;
-  readonly is_staff: boolean;
-  readonly session_epoch: number;
-  readonly session_ended: boolean;
-}
-
-/** What decides on an access token, in one look; `undefined` without such an account. */
-export async function findAccessState(sql: Sql, userId: number, sessionId: string): Promise<AccessState | undefined> {
-  const [state] = await sql.query<AccessState>(
-    `select u.role, u.is_active, u.is_email_verified, u.is_staff, u.session_epoch,
-       (s.id is null or s.ended_at is not null) as session_ended
-     from users u left join sessions s on s.user_id = u.id and s.id = $2 where u.id = $1`,
-    [userId, sessionId],
+/** Those that live, the one used last first. */
+export async function listSessions(sql: Sql, userId: number): Promise<Session[]> {
+  return await sql.query<Session>(
+    `select id, created_at as "createdAt", rotated_at as "lastUsedAt", ip, user_agent as "userAgent"
+     from sessions where user_id = $1 and ${isLive} order by rotated_at desc, id`,
+    [userId],
   );
-  return state;
+}
+
+export type EndReason =
+  | "logout"
+  | "ended-by-owner"
+  | "ended-by-moderator"
+  | "reuse"
+  | "crowded-out"
+  | "email"
+  | "password"
+  | "deactivated"
+  | "registration-disowned";
+
+/** @returns whether it lived until now */
+export async function endSession(tx: Transaction, id: string, reason: EndReason): Promise<boolean> {
+  return (await endWhere(tx, reason, "id = $2", [id])) > 0;
+}
+
+/** One of the account's own. @returns whether there was such a one */
+export async function endOwnSession(tx: Transaction, userId: number, id: string): Promise<boolean> {
+  return (await endWhere(tx, "ended-by-owner", `id = $2 and user_id = $3 and ${isLive}`, [id, userId])) > 0;
+}
+
+export async function endOtherSessions(tx: Transaction, userId: number, keepId: string): Promise<number> {
+  return await endWhere(tx, "ended-by-owner", "user_id = $2 and id <> $3", [userId, keepId]);
+}
+
+/** Every session and, by the raised epoch, every access token. The caller holds the account's lock. */
+export async function endAllSessions(tx: Transaction, userId: number, reason: EndReason): Promise<void> {
+  await raiseSessionEpoch(tx, userId);
+  const statement = "update sessions set ended_at = now(), end_reason = $2 where user_id = $1 and ended_at is null";
+  await tx.query(statement, [userId, reason]);
+}
+
+/** Ended one by one: gateways have to hear of each. */
+async function endWhere(tx: Transaction, reason: EndReason, where: string, values: readonly unknown[]) {
+  const ended = await tx.query<{ id: string }>(
+    // The time of the end and not that of the transaction's start: gateways look for recent ones.
+    `update sessions set ended_at = clock_timestamp(), end_reason = $1 where ended_at is null and ${where} returning id`,
+    [reason, ...values],
+  );
+  if (ended.length > 0) tx.signal({ name: "sessions.ended", session_ids: ended.map(({ id }) => id) });
+  return ended.length;
 }

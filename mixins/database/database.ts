@@ -1,5 +1,6 @@
 import pg from "pg";
 import type { DatabaseConfig } from "../../lib/config.ts";
+import { ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { databaseErrorMapped, isConnectionLost, isRepeatable } from "./database-errors.ts";
 
@@ -9,7 +10,11 @@ export interface Sql {
   query<Row extends pg.QueryResultRow>(text: string, values?: readonly unknown[]): Promise<Row[]>;
 }
 /** What may be announced once a transaction has committed: hints that save latency, never the truth itself. */
-export type Signal = "outbox.appended" | "mails.queued";
+export type Signal =
+  | { readonly name: "outbox.appended" | "mails.queued" | "password-reset.requested" }
+  /** `account.changed`: what views show; `access.changed`: what access tokens depend on. */
+  | { readonly name: "account.changed" | "access.changed"; readonly user_id: number; readonly revision: number }
+  | { readonly name: "sessions.ended"; readonly session_ids: readonly string[] };
 /** A statement that must be part of a transaction asks for this, so that it cannot run outside of one. */
 export interface Transaction extends Sql {
   /** Announces something after the commit, once however often it is asked for; nothing if the transaction fails. */
@@ -31,6 +36,8 @@ const maxRuns = 3;
 const acquireTimeoutMs = 2000;
 const statementTimeoutMs = 2500;
 const lockTimeoutMs = 2000;
+/** Whoever looks for recent changes by their time looks back further than this (mixins/access-guard). */
+const transactionLimitMs = 15_000;
 
 pg.types.setTypeParser(pg.types.builtins.INT8, Number);
 // A date has no time zone: keep `YYYY-MM-DD` as it is.
@@ -77,10 +84,10 @@ export function openDatabase(config: DatabaseConfig, log: Log, options: Database
 
   const transaction = async <T>(work: (tx: Transaction) => Promise<T>): Promise<T> => {
     for (let run = 1; ; run++) {
-      const signals = new Set<Signal>();
+      const signals = new Map<string, Signal>();
       try {
         const result = await runOnce(pool, signals, work);
-        for (const signal of signals) options.onCommit?.(signal);
+        for (const signal of signals.values()) options.onCommit?.(signal);
         return result;
       } catch (error) {
         if (run < maxRuns && isRepeatable(error)) continue;
@@ -92,8 +99,13 @@ export function openDatabase(config: DatabaseConfig, log: Log, options: Database
   return { query, transaction, dedicatedClient: () => new pg.Client(settings), close: () => pool.end() };
 }
 
-async function runOnce<T>(pool: pg.Pool, signals: Set<Signal>, work: (tx: Transaction) => Promise<T>): Promise<T> {
+async function runOnce<T>(
+  pool: pg.Pool,
+  signals: Map<string, Signal>,
+  work: (tx: Transaction) => Promise<T>,
+): Promise<T> {
   const client = await pool.connect();
+  const startedAt = performance.now();
   let broken: Error | undefined;
   // The pool listens only while a client is idle: an unheard error would end the process.
   const onError = (error: Error): void => {
@@ -101,13 +113,14 @@ async function runOnce<T>(pool: pg.Pool, signals: Set<Signal>, work: (tx: Transa
   };
   client.on("error", onError);
   const tx: Transaction = {
-    signal: (signal) => void signals.add(signal),
+    signal: (signal) => void signals.set(JSON.stringify(signal), signal),
     query: async <Row extends pg.QueryResultRow>(text: string, values: readonly unknown[] = []) =>
       (await client.query<Row>(text, [...values])).rows,
   };
   try {
     await client.query("begin");
     const result = await work(tx);
+    if (performance.now() - startedAt > transactionLimitMs) throw new ServiceError("unavailable");
     await client.query("commit");
     return result;
   } catch (error) {

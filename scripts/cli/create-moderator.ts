@@ -10,27 +10,31 @@ import { findAccount, findCredentials } from "../../mixins/accounts/accounts.rep
 import { emailTaken } from "../../mixins/accounts/change-account.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { openAuth } from "../../services/auth/open-auth.ts";
-import { createModerator } from "../../services/auth/register.ts";
+import { createModerator } from "../../services/auth/create-moderator.ts";
 import { UsageError } from "./usage-error.ts";
 import { withDatabase } from "./with-database.ts";
 
-const usage = `npm run cli -- create-moderator --email E --first-name F --last-name L --phone +48512345678 --birth-date YYYY-MM-DD
+const usage = `npm run cli -- create-moderator --email E --first-name F --last-name L --phone +48512345678 --birth-date YYYY-MM-DD [--no-email]
 The password is asked for, or read from standard input when that is no terminal.`;
 
 /** Makes the first moderator. A second run with the same address changes nothing. */
 export async function createModeratorCommand(args: readonly string[]): Promise<void> {
-  const { email, profile } = readArguments(args);
+  const { email, profile, sendEmail } = readArguments(args);
   await withDatabase(async (config, db, log) => {
     if (await existsAlready(db, email)) return;
     const password = await readPassword();
     const auth = openAuth(config, db, log, systemClock);
     try {
-      const { id } = await createModerator(auth, { email, password, user_profile: profile }, system);
+      const { id } = await createModerator(auth, { email, password, user_profile: profile }, system, {
+        sendEmail,
+      });
       console.log(`Moderator ${id} was created.`);
     } catch (error) {
       // Somebody else may have been quicker.
       if (isTaken(error) && (await existsAlready(db, email))) return;
       throw readable(error);
+    } finally {
+      await auth.passwords.close();
     }
   });
 }
@@ -46,13 +50,21 @@ async function existsAlready(db: Database, email: string): Promise<boolean> {
 
 function readArguments(args: readonly string[]) {
   const option = { type: "string" } as const;
-  const options = { email: option, "first-name": option, "last-name": option, phone: option, "birth-date": option };
+  const flag = { type: "boolean", default: false } as const;
+  const options = {
+    email: option,
+    "first-name": option,
+    "last-name": option,
+    phone: option,
+    "birth-date": option,
+    "no-email": flag,
+  };
   try {
     const { values } = parseArgs({ args: [...args], options, strict: true });
     const { email, phone } = values;
     const [first_name, last_name, birth_date] = [values["first-name"], values["last-name"], values["birth-date"]];
     if (!email || !first_name || !last_name || !phone || !birth_date) throw new Error("an option is missing");
-    return { email, profile: { first_name, last_name, phone, birth_date } };
+    return { email, profile: { first_name, last_name, phone, birth_date }, sendEmail: !values["no-email"] };
   } catch {
     throw new UsageError(usage);
   }

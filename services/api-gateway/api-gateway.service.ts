@@ -2,7 +2,7 @@ import type { ServiceSchema } from "moleculer";
 import { call } from "../../lib/actions.ts";
 import { system } from "../../lib/principal.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
-import { createAccessGuard } from "../../mixins/access-guard.ts";
+import { createAccessGuard } from "../../mixins/access-guard/access-guard.ts";
 import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { eventsContract } from "../events/events.contract.ts";
@@ -15,27 +15,31 @@ import { openApiDocument } from "./openapi.ts";
 import { routes, verifyRoute } from "./routes.ts";
 import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
 import { serveRoutes } from "./serve-routes.ts";
+import { createUploads } from "./uploads.ts";
 import { linkPages, serveLinkPages } from "./link-pages.ts";
 
 /** The door for browsers and apps. Holds no business rule and no database connection. */
 export default function apiGatewayService(node: Node): ServiceSchema {
   const { config, broker, log } = node;
-  const guard = createAccessGuard(node, (user_id, session_id) =>
-    call(broker, authContract.accessState, { user_id, session_id }, system),
-  );
-  const deps = { broker, guard, secureCookies: config.web.secureCookies };
+  const { guard, mixin } = createAccessGuard(node, {
+    states: (of, timeout) => call(broker, authContract.accessStates, { of: [...of] }, system, { timeout }),
+    changes: (seconds) => call(broker, authContract.accessChanges, { seconds }, system),
+  });
+  const deps = { broker, guard, secureCookies: config.web.secureCookies, uploads: createUploads() };
   const server = createServer(config, log, createSecurityLog(log));
   const served = recordRoutes(server);
   serveRoutes(server, deps, routes);
   serveLinkPages(server, deps, config.companyName);
   serveDocs(server, openApiDocument([...routes, verifyRoute], [...linkPages, ...healthPages], config.publicUrl));
-  serveMedia(server);
+  serveMedia(server, deps);
   serveHealth(server, checks(node));
   if (!config.production) serveMailbox(server, config.dataDir);
-  refuseOtherMethods(server, [...served]);
+  // Once those are there that have a scope of their own.
+  server.after(() => refuseOtherMethods(server, [...served]));
 
   return {
     name: "api-gateway",
+    mixins: [mixin],
     started: async () => {
       const address = await server.listen({ host: config.web.host, port: config.web.port });
       log.info({ address }, `HTTP listens on ${address}`);

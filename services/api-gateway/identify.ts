@@ -1,8 +1,9 @@
+import { randomUUID } from "node:crypto";
 import type { FastifyRequest } from "fastify";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { traceparentOf } from "../../lib/trace.ts";
-import type { AccessGuard } from "../../mixins/access-guard.ts";
+import type { AccessGuard } from "../../mixins/access-guard/access-guard.ts";
 import { readCookies, type RequestCookies } from "./cookies.ts";
 
 export interface Identified {
@@ -26,6 +27,7 @@ export async function identify(
   const cookies = readCookies(headers.cookie);
   const anonymous: Actor = {
     principal: undefined,
+    call: randomUUID(),
     requestId: request.id,
     traceparent: traceparentOf(headers["traceparent"]),
     ip: request.ip,

@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../lib/actions.ts";
+import type { Actor } from "../../lib/principal.ts";
 import { errorList, errorType, type FieldErrors } from "../../lib/errors.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { identify } from "./identify.ts";
@@ -10,18 +11,31 @@ import { verifyRoute } from "./routes.ts";
 import { pagePolicy } from "./security-headers.ts";
 import { handle, type GatewayDeps } from "./serve-routes.ts";
 
-/** Changes of address: `purpose` is the name of the link's path as well (services/mailer/deliver.ts). */
-const addressLinks: readonly (ButtonTexts & { purpose: "confirm-email" | "undo-email" })[] = [
+interface LinkPage extends ButtonTexts {
+  /** The last part of the link's path (services/mailer/deliver.ts). */
+  readonly name: string;
+  readonly follow: (
+    broker: GatewayDeps["broker"],
+    link: Link,
+    newPassword: string | undefined,
+    actor: Actor,
+  ) => Promise<unknown>;
+}
+
+/** Links that are opened by a person alone, each with one button. */
+const buttonLinks: readonly LinkPage[] = [
   {
-    purpose: "confirm-email",
+    name: "confirm-email",
     title: "Confirm your new e-mail address",
     question: "From now on your account uses this address.",
     button: "Confirm",
     asksPassword: false,
     done: "Your account uses this address now. You can close this page.",
+    follow: (broker, link, _, actor) =>
+      call(broker, authContract.confirmEmail, { purpose: "confirm-email", ...link }, actor),
   },
   {
-    purpose: "undo-email",
+    name: "undo-email",
     title: "Take the change of address back",
     question:
       "Your account keeps the address that this mail came to, and everybody who is signed in is signed out. " +
@@ -29,6 +43,20 @@ const addressLinks: readonly (ButtonTexts & { purpose: "confirm-email" | "undo-e
     button: "Take it back",
     asksPassword: true,
     done: "Your address is kept, your new password counts, and everybody was signed out.",
+    follow: (broker, link, new_password, actor) => {
+      const params = { purpose: "undo-email", ...link, ...(new_password !== undefined && { new_password }) } as const;
+      return call(broker, authContract.confirmEmail, params, actor);
+    },
+  },
+  {
+    name: "reset-password",
+    title: "Set a new password",
+    question: "Everybody who is signed in to your account is signed out.",
+    button: "Set password",
+    asksPassword: true,
+    done: "Your new password counts. You can sign in with it now.",
+    follow: (broker, { token }, new_password = "", actor) =>
+      call(broker, authContract.resetPassword, { token, new_password }, actor),
   },
 ];
 
@@ -44,10 +72,10 @@ export const linkPages: readonly Page[] = [
     statuses: statuses.POST,
     answers: "html",
   },
-  ...addressLinks.flatMap(({ purpose, title }): Page[] =>
+  ...buttonLinks.flatMap(({ name, title }): Page[] =>
     (["GET", "POST"] as const).map((method) => {
       const summary = method === "GET" ? `The page of a mailed link: ${title}.` : `Its form: ${title}.`;
-      return { method, path: linkPath(purpose), summary, statuses: statuses[method], answers: "html" };
+      return { method, path: linkPath(name), summary, statuses: statuses[method], answers: "html" };
     }),
   ),
 ];
@@ -74,18 +102,13 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
     });
   });
 
-  for (const texts of addressLinks) {
-    const path = linkPath(texts.purpose);
+  for (const { name, follow, ...texts } of buttonLinks) {
+    const path = linkPath(name);
     server.get(path, (_, reply) => sendPage(reply, 200, buttonPage({ companyName, ...texts })));
     server.post(path, { config: { form: true } }, async (request, reply) => {
       const { actor } = await identify(deps.guard, request, "no");
       const { new_password } = passwordsOf(request);
-      const params = {
-        purpose: texts.purpose,
-        ...linkOf(request),
-        ...(new_password !== undefined && { new_password }),
-      };
-      return await sendOutcome(reply, call(deps.broker, authContract.confirmEmail, params, actor), {
+      return await sendOutcome(reply, follow(deps.broker, linkOf(request), new_password, actor), {
         companyName,
         done: texts.done,
         again: (text) => buttonPage({ companyName, ...texts, text }),
@@ -121,7 +144,12 @@ async function sendOutcome(reply: FastifyReply, work: Promise<unknown>, outcome:
 const sendPage = (reply: FastifyReply, status: number, html: string): FastifyReply =>
   reply.code(status).type("text/html; charset=utf-8").header("content-security-policy", pagePolicy).send(html);
 
-function linkOf(request: FastifyRequest): { user_reference: string; token: string } {
+interface Link {
+  readonly user_reference: string;
+  readonly token: string;
+}
+
+function linkOf(request: FastifyRequest): Link {
   const { uidb64, token } = request.params as { uidb64: string; token: string };
   return { user_reference: uidb64, token };
 }

@@ -16,6 +16,11 @@ const translations = new Map<string, ErrorCode>(
     FST_ERR_CTP_BODY_TOO_LARGE: "body_too_large",
     FST_ERR_CTP_INVALID_MEDIA_TYPE: "unsupported_media_type",
     FST_ERR_CTP_INVALID_CONTENT_LENGTH: "malformed_request",
+    FST_REQ_FILE_TOO_LARGE: "body_too_large",
+    FST_FILES_LIMIT: "body_too_large",
+    FST_FIELDS_LIMIT: "body_too_large",
+    FST_PARTS_LIMIT: "body_too_large",
+    FST_PROTO_VIOLATION: "forbidden_key",
     FST_ERR_BAD_URL: "malformed_request",
   }),
 );

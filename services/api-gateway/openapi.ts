@@ -1,8 +1,10 @@
 import { errorList, type ErrorCode } from "../../lib/errors.ts";
 import { ruleToJsonSchema, type JsonSchema, type Rule, type Shape } from "../../lib/schema.ts";
 import type { Route } from "./routes.ts";
+import { fileField } from "./uploads.ts";
 
 const noCookies = { accessToken: undefined, refreshToken: undefined };
+const noHeaders = { idempotencyKey: null };
 const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: JsonSchema, example?: unknown): JsonSchema => ({
   "application/json": { schema, ...(example !== undefined && { example }) },
@@ -81,14 +83,14 @@ const fieldErrorsSchema: JsonSchema = {
 function operation(route: Route): JsonSchema {
   const { action } = route;
   const names = new Set(action.name.split("."));
-  const body = bodyShape(route);
+  const content = bodyContent(route);
   return {
     operationId: operationId(route),
     summary: action.summary,
     tags: [...names].slice(0, 1),
     security: action.auth === "none" ? [] : [{ cookie: [] }, { bearer: [] }],
-    parameters: [...pathParameters(route), ...queryParameters(route)],
-    ...(body && { requestBody: { required: true, content: json(objectSchema(body), exampleOf(body)) } }),
+    parameters: [...pathParameters(route), ...queryParameters(route), ...headerParameters(route)],
+    ...(content && { requestBody: { required: true, content } }),
     responses: responses(route),
   };
 }
@@ -105,7 +107,22 @@ const pathParameters = ({ pathParams, action }: Route): JsonSchema[] =>
 const queryParameters = ({ query, action }: Route): JsonSchema[] =>
   query.map((name) => parameter("query", name, action.params[name], false));
 
-function parameter(where: "path" | "query", name: string, rule: Rule | undefined, required: boolean): JsonSchema {
+const headerParameters = ({ idempotent }: Route): JsonSchema[] =>
+  idempotent ? [parameter("header", "Idempotency-Key", idempotencyKey, false)] : [];
+const idempotencyKey: Rule = {
+  type: "string",
+  min: 1,
+  max: 255,
+  description: "The same request again with the same key within 24 hours gives the same answer.",
+  example: "5f0c8a4e-7d3b-4c1e-9a62-0b1d2c3e4f50",
+};
+
+function parameter(
+  where: "path" | "query" | "header",
+  name: string,
+  rule: Rule | undefined,
+  required: boolean,
+): JsonSchema {
   const { description, ...schema } = rule ? ruleToJsonSchema(rule) : {};
   const example = rule?.example;
   return {
@@ -121,9 +138,25 @@ function parameter(where: "path" | "query", name: string, rule: Rule | undefined
 /** What is left for the body when path and route have taken theirs. */
 function bodyShape({ body, action, pathParams, fixed }: Route): Shape | undefined {
   if (!body) return undefined;
-  const taken = new Set([...Object.values(pathParams), ...Object.keys(fixed(noCookies))]);
+  const taken = new Set([...Object.values(pathParams), ...Object.keys(fixed(noCookies, noHeaders))]);
   return Object.fromEntries(Object.entries(action.params).filter(([name]) => !taken.has(name)));
 }
+
+function bodyContent(route: Route): JsonSchema | undefined {
+  if (route.upload) return { "multipart/form-data": uploadForm };
+  const body = bodyShape(route);
+  return body && json(objectSchema(body), exampleOf(body));
+}
+
+const uploadForm: JsonSchema = {
+  schema: {
+    type: "object",
+    properties: { [fileField]: { type: "string", format: "binary", description: "Up to 5 MB and 25 megapixels." } },
+    required: [fileField],
+  },
+  // What counts is the content, not what it is called here.
+  encoding: { [fileField]: { contentType: "image/jpeg, image/png, image/webp" } },
+};
 
 const objectSchema = (shape: Shape): JsonSchema => ruleToJsonSchema({ type: "object", strict: "remove", props: shape });
 
@@ -142,7 +175,7 @@ function responses(route: Route): Record<string, JsonSchema> {
   return {
     [route.status]: {
       description: "Done.",
-      content: successContent(route),
+      ...(route.status !== 204 && { content: successContent(route) }),
       headers: successHeaders(route),
     },
     ...Object.fromEntries(errors),
@@ -162,8 +195,8 @@ function successHeaders({ query }: Route): JsonSchema {
 }
 
 /** The errors of an action, of its kind, and of every route. */
-function errorsOf({ action, acts, method, body, query, pathParams }: Route): ErrorCode[] {
-  const takesInput = body || query.length > 0 || Object.keys(pathParams).length > 0;
+function errorsOf({ action, acts, method, body, upload, query, pathParams }: Route): ErrorCode[] {
+  const takesInput = body || upload || query.length > 0 || Object.keys(pathParams).length > 0;
   const session: ErrorCode[] = ["not_authenticated", "invalid_token", "session_ended", "inactive_account"];
   return [
     ...(action.errors ?? []),
@@ -180,6 +213,7 @@ function errorsOf({ action, acts, method, body, query, pathParams }: Route): Err
           "cross_site_request",
           "body_too_large",
           "unsupported_media_type",
+          ...(upload ? (["multipart_required"] as const) : []),
         ] as const)),
     "unavailable",
   ];

@@ -12,8 +12,11 @@ export interface Permission {
   readonly who: "anyone" | "signed-in" | "moderator";
   /** Fields of an account that the body may set; all others are ignored. */
   readonly writes: readonly string[];
-  /** What of an account the answer shows. `own-or-public`: the full view to moderators and the account itself. */
-  readonly reads: "nothing" | "full" | "own-or-public";
+  /**
+   * What of an account the answer shows. `own-or-public`: the full view to moderators and the account itself.
+   * `sessions`: where it is signed in.
+   */
+  readonly reads: "nothing" | "full" | "own-or-public" | "sessions";
 }
 
 const profile = [
@@ -40,13 +43,23 @@ export const permissions: Readonly<Record<string, Permission>> = {
   "GET /api/v1/users/current/": { who: "signed-in", writes: [], reads: "full" },
   "PUT /api/v1/users/current/": own,
   "PATCH /api/v1/users/current/": own,
+  "PUT /api/v1/users/current/image/": { who: "signed-in", writes: ["user_profile.image_url"], reads: "full" },
+  "POST /api/v1/users/current/password/": { who: "signed-in", writes: ["password"], reads: "nothing" },
+  "POST /api/v1/users/password-reset/": nobodysData,
+  // Whoever holds the token of the link.
+  "POST /api/v1/users/password-reset/confirm/": { who: "anyone", writes: ["password"], reads: "nothing" },
   "GET /api/v1/users/current/send-activation/": { who: "signed-in", writes: [], reads: "nothing" },
   "GET /api/v1/users/": { who: "moderator", writes: [], reads: "full" },
   "GET /api/v1/users/:id/": { who: "anyone", writes: [], reads: "own-or-public" },
   "PUT /api/v1/users/:id/": moderation,
   "PATCH /api/v1/users/:id/": moderation,
+  "PUT /api/v1/users/:id/image/": { who: "moderator", writes: ["user_profile.image_url"], reads: "full" },
   // Whoever holds the token of the link.
   "GET /api/v1/users/:uidb64/verify/:token/": nobodysData,
+  "GET /api/v1/sessions/": { who: "signed-in", writes: [], reads: "sessions" },
+  "DELETE /api/v1/sessions/": { who: "signed-in", writes: [], reads: "nothing" },
+  "DELETE /api/v1/sessions/:id/": { who: "signed-in", writes: [], reads: "nothing" },
+  "DELETE /api/v1/users/:id/sessions/": { who: "moderator", writes: [], reads: "nothing" },
   "POST /api/v1/tokens/": nobodysData,
   "POST /api/v1/tokens/refresh/": nobodysData,
   "POST /api/v1/tokens/clear/": nobodysData,

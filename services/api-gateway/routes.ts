@@ -15,6 +15,11 @@ export interface Answer {
   readonly next?: string | null;
 }
 
+/** Headers that say more than how to read the request. */
+export interface RequestHeaders {
+  readonly idempotencyKey: string | null;
+}
+
 export interface Route {
   readonly method: Method;
   /** Fastify's form; the slash at the end is optional for clients. */
@@ -22,12 +27,16 @@ export interface Route {
   readonly action: ActionContract;
   /** Whether parameters are read from the JSON body. */
   readonly body: boolean;
+  /** Whether the body is a form with a file instead (uploads.ts), which goes to the action as a stream. */
+  readonly upload: boolean;
   /** Path parameters under the names that the action gives them. */
   readonly pathParams: Readonly<Record<string, string>>;
   /** Parameters that are read from the query. Never on a route that changes something. */
   readonly query: readonly string[];
   /** Parameters that the route decides: they beat the body's. */
-  readonly fixed: (cookies: RequestCookies) => Readonly<Record<string, unknown>>;
+  readonly fixed: (cookies: RequestCookies, headers: RequestHeaders) => Readonly<Record<string, unknown>>;
+  /** Whether `Idempotency-Key` is understood. */
+  readonly idempotent: boolean;
   /** On a route for anyone: whether a valid access token is looked at all the same. */
   readonly identify: boolean;
   readonly status: 200 | 201 | 204;
@@ -42,9 +51,11 @@ export interface Route {
 
 interface RouteOptions<C extends object> {
   body?: boolean;
+  upload?: boolean;
   pathParams?: Readonly<Record<string, Extract<keyof Sent<C>, string>>>;
   query?: readonly Extract<keyof Sent<C>, string>[];
-  fixed?: (cookies: RequestCookies) => Partial<Sent<C>>;
+  fixed?: (cookies: RequestCookies, headers: RequestHeaders) => Partial<Sent<C>>;
+  idempotent?: boolean;
   identify?: boolean;
   status?: Route["status"];
   page?: boolean;
@@ -66,9 +77,11 @@ function route<C extends object>(
     path: `/api/v1${path}`,
     action,
     body: options.body ?? false,
+    upload: options.upload ?? false,
     pathParams: options.pathParams ?? {},
     query: options.query ?? [],
     fixed: options.fixed ?? (() => ({})),
+    idempotent: options.idempotent ?? false,
     identify: options.identify ?? false,
     status: options.status ?? 200,
     page: options.page ?? false,
@@ -79,6 +92,7 @@ function route<C extends object>(
   };
 }
 
+const nothing = (): Answer => ({ body: undefined });
 const asIs = (result: unknown): Answer => ({ body: result });
 const detail = (text: string) => (): Answer => ({ body: { detail: text } });
 const signedIn = (tokens: SessionTokens): Answer => ({ body: {}, cookies: { signIn: tokens } });
@@ -86,7 +100,8 @@ const signedIn = (tokens: SessionTokens): Answer => ({ body: {}, cookies: { sign
 const registration = (path: string, role: "CU" | "CO" | "RM"): Route =>
   route(["POST", path], authContract.register, ({ user, tokens }) => ({ body: user, cookies: { signIn: tokens } }), {
     body: true,
-    fixed: () => ({ role }),
+    fixed: (_, { idempotencyKey }) => ({ role, idempotency_key: idempotencyKey }),
+    idempotent: true,
     status: 201,
     answers: fullViewRule,
   });
@@ -96,15 +111,37 @@ export const routes: readonly Route[] = [
   registration("/users/customers/", "CU"),
   registration("/users/couriers/", "CO"),
   registration("/users/managers/", "RM"),
-  route(["POST", "/users/moderators/"], authContract.createModerator, asIs, { body: true, status: 201 }),
+  route(["POST", "/users/moderators/"], authContract.createModerator, asIs, {
+    body: true,
+    fixed: (_, { idempotencyKey }) => ({ idempotency_key: idempotencyKey }),
+    idempotent: true,
+    status: 201,
+  }),
   route(["GET", "/users/current/"], usersContract.current, asIs),
   route(["PUT", "/users/current/"], authContract.replaceOwn, asIs, { body: true }),
   route(["PATCH", "/users/current/"], authContract.updateOwn, asIs, { body: true }),
+  route(["PUT", "/users/current/image/"], usersContract.changeOwnPicture, asIs, { upload: true }),
   route(
     ["GET", "/users/current/send-activation/"],
     authContract.sendVerification,
     detail("Verification email sent successfully"),
     { answers: detailRule, acts: true },
+  ),
+  route(["POST", "/users/current/password/"], authContract.changePassword, signedIn, {
+    body: true,
+    answers: emptyRule,
+  }),
+  route(
+    ["POST", "/users/password-reset/"],
+    authContract.requestPasswordReset,
+    detail("If the address belongs to an account, a link is on its way to it."),
+    { body: true, answers: detailRule },
+  ),
+  route(
+    ["POST", "/users/password-reset/confirm/"],
+    authContract.resetPassword,
+    detail("The password has been changed"),
+    { body: true, answers: detailRule },
   ),
   route(["GET", "/users/"], usersContract.list, ({ users, next }) => ({ body: users, next }), {
     query: ["role", "limit", "after", "search", "is_active", "is_email_verified"],
@@ -113,6 +150,19 @@ export const routes: readonly Route[] = [
   route(["GET", "/users/:id/"], usersContract.view, asIs, { pathParams: { id: "id" }, identify: true }),
   route(["PUT", "/users/:id/"], usersContract.replace, asIs, { pathParams: { id: "id" }, body: true }),
   route(["PATCH", "/users/:id/"], usersContract.update, asIs, { pathParams: { id: "id" }, body: true }),
+  route(["PUT", "/users/:id/image/"], usersContract.changePicture, asIs, { pathParams: { id: "id" }, upload: true }),
+  route(["DELETE", "/users/:id/sessions/"], authContract.endSessionsOf, nothing, {
+    pathParams: { id: "id" },
+    status: 204,
+  }),
+  route(["GET", "/sessions/"], authContract.listSessions, asIs),
+  route(["DELETE", "/sessions/"], authContract.endOtherSessions, nothing, { status: 204 }),
+  route(
+    ["DELETE", "/sessions/:id/"],
+    authContract.endSession,
+    ({ current }) => ({ body: undefined, ...(current && { cookies: "sign-out" }) }),
+    { pathParams: { id: "id" }, status: 204 },
+  ),
   route(["POST", "/tokens/"], authContract.login, signedIn, { body: true, answers: emptyRule }),
   route(["POST", "/tokens/refresh/"], authContract.refresh, signedIn, {
     fixed: ({ refreshToken = "" }) => ({ refresh_token: refreshToken }),

@@ -1,17 +1,20 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import type { ServiceBroker } from "moleculer";
-import { callByName } from "../../lib/actions.ts";
+import { callByName, type CallOptions } from "../../lib/actions.ts";
+import type { Actor } from "../../lib/principal.ts";
 import type { Rule } from "../../lib/schema.ts";
-import type { AccessGuard } from "../../mixins/access-guard.ts";
+import type { AccessGuard } from "../../mixins/access-guard/access-guard.ts";
 import { signInCookies, signOutCookies } from "./cookies.ts";
 import { identify } from "./identify.ts";
 import { demandPermission } from "./permissions.ts";
 import type { Answer, Route } from "./routes.ts";
+import { serveUploads, type Uploads } from "./uploads.ts";
 
 export interface GatewayDeps {
   readonly broker: ServiceBroker;
   readonly guard: AccessGuard;
   readonly secureCookies: boolean;
+  readonly uploads: Uploads;
 }
 
 /** Turns the table of routes into handlers: identify, collect the parameters, call the action, answer. */
@@ -21,9 +24,15 @@ export function serveRoutes(server: FastifyInstance, deps: GatewayDeps, routes: 
       throw new Error(`${route.action.name} must not be reachable from outside`);
     }
     demandPermission(route);
-    const config = { acts: route.acts };
-    server.route({ method: route.method, url: route.path, config, handler: handle(deps, route) });
   }
+  const add = (scope: FastifyInstance, upload: boolean): void => {
+    for (const route of routes.filter((each) => each.upload === upload)) {
+      const config = { acts: route.acts };
+      scope.route({ method: route.method, url: route.path, config, handler: handle(deps, route) });
+    }
+  };
+  add(server, false);
+  serveUploads(server, (scope) => add(scope, true));
 }
 
 export function handle(deps: GatewayDeps, route: Route) {
@@ -31,17 +40,42 @@ export function handle(deps: GatewayDeps, route: Route) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { actor, cookies } = await identify(deps.guard, request, needed);
     if (actor.principal) request.userId = actor.principal.userId;
+    reply.raw.once("close", () => {
+      if (!reply.raw.writableFinished) void deps.broker.broadcast("request.abandoned", { call: actor.call });
+    });
     const params = {
       ...(route.body ? bodyOf(request) : {}),
       ...queryOf(request, route),
       ...pathOf(request, route),
-      ...route.fixed(cookies),
+      ...route.fixed(cookies, { idempotencyKey: idempotencyKeyOf(request) }),
     };
-    const result = await callByName(deps.broker, route.action.name, params, actor);
+    const run = (by: Actor, options?: CallOptions) => callByName(deps.broker, route.action.name, params, by, options);
+    const result = await (route.upload ? upload(deps, request, actor, run) : run(actor));
     const answer = route.answer(result);
     if (answer.next) reply.header("link", nextPage(request.url, answer.next));
     return await sendAnswer(deps, reply, route.status, answer);
   };
+}
+
+/** A file may take its time to come: who sent it is asked again when it is there. */
+async function upload(
+  { guard, uploads }: GatewayDeps,
+  request: FastifyRequest,
+  actor: Actor,
+  run: (by: Actor, options: CallOptions) => Promise<unknown>,
+): Promise<unknown> {
+  return await uploads.receive(request, async (stream) => {
+    const { principal } = (await identify(guard, request, "required")).actor;
+    return await run({ ...actor, principal }, { stream, timeout: uploadTimeoutMs });
+  });
+}
+
+/** Waiting for a turn, rendering and writing included. */
+const uploadTimeoutMs = 15_000;
+
+function idempotencyKeyOf({ headers }: FastifyRequest): string | null {
+  const key = headers["idempotency-key"];
+  return typeof key === "string" ? key : null;
 }
 
 async function sendAnswer(

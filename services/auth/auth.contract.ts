@@ -2,13 +2,14 @@ import { contract } from "../../lib/contract.ts";
 import { healthRule } from "../../lib/health.ts";
 import { roles } from "../../lib/roles.ts";
 import { rule, type InferRule } from "../../lib/schema.ts";
-import { fullViewRule } from "../../mixins/accounts/account.ts";
+import { fullViewRule, userIdRule } from "../../mixins/accounts/account.ts";
 import { emailRule, partialProfileRule, profileRule } from "../../mixins/accounts/profile-input.ts";
 
 /** No longer than a request's headers; what is no token of ours is then told as such. */
 const token = { type: "string", max: 16_384 } as const;
 /** Longer ones are refused before anything is computed; the policy (passwords.ts) counts code points. */
 const passwordRule = rule({ type: "string", max: 512, format: "password", example: "correct horse battery" });
+const newPasswordRule = rule({ ...passwordRule, example: "seven bicycles in the rain" });
 const expiresSession = rule({
   type: "boolean",
   default: false,
@@ -31,10 +32,49 @@ export type SessionTokens = InferRule<typeof sessionTokensRule>;
 
 const currentPassword = rule({ ...passwordRule, optional: true, description: "Needed when the address changes." });
 const nothing = rule({ type: "object", strict: true, props: {} });
-const registration = { email: emailRule, password: passwordRule, user_profile: profileRule };
+const registration = {
+  email: emailRule,
+  password: passwordRule,
+  user_profile: profileRule,
+  /** Chosen by the client, which may send the same registration again with it; from a header, never from the body. */
+  idempotency_key: { type: "string", min: 1, max: 255, nullable: true, optional: true },
+} as const;
+const sessionId = {
+  type: "string",
+  length: 36,
+  // Exactly: of anything else PostgreSQL makes an error.
+  pattern: "^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+  format: "uuid",
+  example: "0b8f2f6e-3c1d-4f5a-9b7c-1d2e3f4a5b6c",
+} as const;
 const link = {
   user_reference: { type: "string", max: 300, description: "base64url of the account's id", example: "MQ" },
   token: { type: "string", max: 300, example: "A".repeat(64) },
+} as const;
+
+const sessionRule = rule({
+  type: "object",
+  strict: true,
+  props: {
+    id: sessionId,
+    created_at: { type: "string", format: "date-time" },
+    last_used_at: { type: "string", format: "date-time", description: "Signed in or refreshed." },
+    ip: { type: "string" },
+    user_agent: { type: "string" },
+    current: { type: "boolean", description: "The session that asks." },
+  },
+});
+const count = { type: "number", integer: true } as const;
+const tokenOwner = { user_id: count, session_id: { type: "string", format: "uuid", length: 36 } } as const;
+const accountRevision = { user_id: count, revision: count } as const;
+const accessProps = {
+  role: { type: "enum", values: roles },
+  is_active: { type: "boolean" },
+  is_email_verified: { type: "boolean" },
+  is_staff: { type: "boolean" },
+  session_epoch: count,
+  revision: count,
+  session_ended: { type: "boolean" },
 } as const;
 
 export const authContract = contract("auth", {
@@ -45,6 +85,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { role: { type: "enum", values: ["CU", "CO", "RM"] }, expires_session: expiresSession, ...registration },
     returns: { type: "object", strict: true, props: { user: fullViewRule, tokens: sessionTokensRule } },
+    errors: ["idempotency_key_reused"],
   },
   createModerator: {
     summary: "Creates a moderator, whose address counts as verified.",
@@ -53,6 +94,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: registration,
     returns: fullViewRule,
+    errors: ["idempotency_key_reused"],
   },
   login: {
     summary: "Signs in with e-mail and password.",
@@ -106,10 +148,65 @@ export const authContract = contract("auth", {
       purpose: { type: "enum", values: ["confirm-email", "undo-email"] },
       ...link,
       /** Needed to take a change back: the password was known to whoever asked for it. */
-      new_password: { ...passwordRule, optional: true },
+      new_password: { ...newPasswordRule, optional: true },
     },
     returns: nothing,
     errors: ["invalid_link", "not_found"],
+  },
+  changePassword: {
+    summary: "Changes the password: every other session and every mailed link ends, and new cookies are set.",
+    visibility: "published",
+    auth: "required",
+    unknown: "ignore",
+    params: { current_password: passwordRule, new_password: newPasswordRule },
+    returns: sessionTokensRule,
+  },
+  requestPasswordReset: {
+    summary: "Mails a link to set a new password, if the address is known; the answer does not tell.",
+    visibility: "published",
+    auth: "none",
+    unknown: "ignore",
+    params: { email: emailRule },
+    returns: nothing,
+  },
+  resetPassword: {
+    summary: "Sets a new password by a mailed link; all sessions end, and nobody is signed in.",
+    visibility: "published",
+    auth: "none",
+    unknown: "ignore",
+    params: { token: link.token, new_password: newPasswordRule },
+    returns: nothing,
+    errors: ["invalid_link"],
+  },
+  listSessions: {
+    summary: "Where the account is signed in, the session used last first.",
+    visibility: "published",
+    auth: "required",
+    params: {},
+    returns: { type: "array", items: sessionRule },
+  },
+  endSession: {
+    summary: "Ends one of the account's own sessions.",
+    visibility: "published",
+    auth: "required",
+    params: { id: sessionId },
+    returns: { type: "object", strict: true, props: { current: { type: "boolean" } } },
+    errors: ["not_found"],
+  },
+  endOtherSessions: {
+    summary: "Ends all of the account's sessions but this one.",
+    visibility: "published",
+    auth: "required",
+    params: {},
+    returns: nothing,
+  },
+  endSessionsOf: {
+    summary: "A moderator ends all sessions of an account.",
+    visibility: "published",
+    auth: { roles: ["MO"], verified: true },
+    params: { id: userIdRule },
+    returns: nothing,
+    errors: ["not_found"],
   },
   sendVerification: {
     summary: "Mails a new verification link; older ones no longer work.",
@@ -134,7 +231,7 @@ export const authContract = contract("auth", {
     params: {
       ...link,
       password: { ...passwordRule, optional: true },
-      new_password: { ...passwordRule, optional: true },
+      new_password: { ...newPasswordRule, optional: true },
     },
     returns: nothing,
     errors: ["invalid_link", "not_found"],
@@ -146,22 +243,25 @@ export const authContract = contract("auth", {
     params: {},
     returns: healthRule,
   },
-  accessState: {
-    summary: "What an access token's account and session allow right now.",
+  accessStates: {
+    summary: "What the accounts and sessions of access tokens allow right now; those without an account are left out.",
     visibility: "public",
     auth: "internal",
-    params: { user_id: { type: "number", integer: true }, session_id: { type: "string", format: "uuid", length: 36 } },
+    params: { of: { type: "array", max: 500, items: { type: "object", strict: true, props: tokenOwner } } },
+    returns: { type: "array", items: { type: "object", strict: true, props: { ...tokenOwner, ...accessProps } } },
+  },
+  accessChanges: {
+    summary: "What has changed for access tokens within the last seconds; null when that is too much to be listed.",
+    visibility: "public",
+    auth: "internal",
+    params: { seconds: { type: "number", integer: true, min: 1, max: 3600 } },
     returns: {
       type: "object",
       nullable: true,
       strict: true,
       props: {
-        role: { type: "enum", values: roles },
-        is_active: { type: "boolean" },
-        is_email_verified: { type: "boolean" },
-        is_staff: { type: "boolean" },
-        session_epoch: { type: "number", integer: true },
-        session_ended: { type: "boolean" },
+        accounts: { type: "array", items: { type: "object", strict: true, props: accountRevision } },
+        session_ids: { type: "array", items: { type: "string" } },
       },
     },
   },

@@ -1,22 +1,35 @@
-import type { ServiceSchema } from "moleculer";
+import type { Context, ServiceSchema } from "moleculer";
 import type { Health } from "../../lib/health.ts";
 import { implement } from "../../lib/actions.ts";
+import { repeat, type Loop } from "../../lib/repeat.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
-import { accessState } from "./access-state.ts";
+import { accessChanges, accessStates } from "./access.ts";
 import { authContract } from "./auth.contract.ts";
+import { changePassword } from "./change-password.ts";
+import { createModerator } from "./create-moderator.ts";
 import { login } from "./login.ts";
 import { logout } from "./logout.ts";
 import { followEmailLink } from "./follow-email-link.ts";
+import { endOneSession, endOwnOtherSessions, endSessionsOf, listOwnSessions } from "./manage-sessions.ts";
 import { openAuth } from "./open-auth.ts";
 import { refresh } from "./refresh.ts";
-import { createModerator, register } from "./register.ts";
+import { register } from "./register.ts";
+import { followUpResetRequest, requestPasswordReset } from "./request-password-reset.ts";
+import { resetPassword } from "./reset-password.ts";
 import { sendVerification } from "./send-verification.ts";
+import { sweep } from "./sweep.repository.ts";
 import { updateOwnAccount } from "./update-own-account.ts";
 import { verifyEmail, verifyEmailByForm } from "./verify-email.ts";
+
+/** In case a hint was lost. */
+const resetPollMs = 2000;
+const sweepMs = 10 * 60_000;
 
 /** The stories with credentials. The only service that ever sees a password. */
 export default function authService(node: Node): ServiceSchema {
   const deps = openAuth(node.config, openServiceDatabase(node, "auth", 10), node.log, node.clock);
+  let resets: Loop | undefined;
+  let sweeping: Loop | undefined;
   return {
     name: "auth",
     actions: implement(authContract, {
@@ -28,6 +41,13 @@ export default function authService(node: Node): ServiceSchema {
       replaceOwn: (input, actor) => updateOwnAccount(deps, input, actor),
       updateOwn: (input, actor) => updateOwnAccount(deps, input, actor),
       confirmEmail: (input, actor) => followEmailLink(deps, input, actor),
+      changePassword: (input, actor) => changePassword(deps, input, actor),
+      requestPasswordReset: (input, actor) => requestPasswordReset(deps, input, actor),
+      resetPassword: (input, actor) => resetPassword(deps, input, actor),
+      listSessions: (_, actor) => listOwnSessions(deps, actor),
+      endSession: (input, actor) => endOneSession(deps, input, actor),
+      endOtherSessions: (_, actor) => endOwnOtherSessions(deps, actor),
+      endSessionsOf: (input, actor) => endSessionsOf(deps, input, actor),
       sendVerification: (_, actor) => sendVerification(deps, actor),
       verifyEmail: (input, actor) => verifyEmail(deps, input, actor),
       verifyEmailByForm: (input, actor) => verifyEmailByForm(deps, input, actor),
@@ -35,8 +55,21 @@ export default function authService(node: Node): ServiceSchema {
         await deps.db.query("select 1 from users limit 1");
         return { status: "ok" };
       },
-      accessState: (input) => accessState(deps, input),
+      accessStates: ({ of }) => accessStates(deps, of),
+      accessChanges: ({ seconds }) => accessChanges(deps, seconds),
     }),
-    stopped: () => deps.db.close(),
+    events: {
+      "password-reset.requested": () => resets?.wake(),
+      "request.abandoned": ({ params }: Context<{ call: string }>) => deps.passwords.abandon(params.call),
+    },
+    started: () => {
+      resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest(deps));
+      sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(deps.db));
+    },
+    stopped: async () => {
+      await Promise.all([resets?.stop(), sweeping?.stop()]);
+      await deps.passwords.close();
+      await deps.db.close();
+    },
   };
 }

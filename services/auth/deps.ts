@@ -3,7 +3,7 @@ import type { Config } from "../../lib/config.ts";
 import type { KeyRing } from "../../lib/keys.ts";
 import type { SecurityLog } from "../../lib/security-log.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import type { Passwords } from "./passwords.ts";
+import type { Passwords } from "./hashing/passwords.ts";
 
 /** What the stories with credentials stand on. */
 export interface AuthDeps {

@@ -7,7 +7,11 @@ import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
-import { consumeOneTimeToken, endTokensSince } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import {
+  consumeOneTimeToken,
+  endOneTimeTokens,
+  endTokensSince,
+} from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { endAllSessions } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
@@ -23,7 +27,7 @@ export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Ac
   const known = await findAccount(deps.db, userId);
   if (!known) throw new ServiceError("not_found");
   if (tokenId === undefined) throw new ServiceError("invalid_link");
-  const passwordHash = link.purpose === "undo-email" ? await hashNewPassword(deps, link, known) : undefined;
+  const passwordHash = link.purpose === "undo-email" ? await hashNewPassword(deps, link, known, actor) : undefined;
   await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
@@ -34,11 +38,11 @@ export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Ac
 }
 
 /** Whoever asked for the change gave the password: it is no longer the owner's alone, so the owner sets a new one. */
-async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Account): Promise<string> {
+async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Account, actor: Actor): Promise<string> {
   const password = link.new_password;
   if (password === undefined) throw invalidFields({ new_password: "This field is required." });
   checkNewPassword("new_password", password, [profile.firstName, profile.lastName, deps.config.companyName]);
-  return await deps.passwords.hash(password);
+  return await deps.passwords.hash(password, actor);
 }
 
 /** The new address counts, and counts as verified: its owner has just shown that he reads it. */
@@ -46,6 +50,8 @@ async function confirm(tx: Transaction, account: Account, id: string): Promise<v
   const email = readEmailAddress(account.pendingEmail ?? "");
   const token = { id, userId: account.id, purpose: "confirm-email" as const, address: account.pendingEmail ?? "" };
   if (!email || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
+  // Links to the old address would work again if the account ever came back to it.
+  await endOneTimeTokens(tx, account.id);
   const to = { email, pendingEmail: null, isEmailVerified: true };
   await changeAccount(tx, account, to, { type: "user.email_changed", data: {} });
 }
@@ -60,7 +66,7 @@ async function undo(tx: Transaction, account: Account, id: string, passwordHash:
   if (!email) throw new ServiceError("invalid_link");
   await endTokensSince(tx, account.id, id);
   await endAllSessions(tx, account.id, "email");
-  const secured = { passwordHash, pendingEmail: null, endSessions: true };
+  const secured = { passwordHash, pendingEmail: null };
   const owned = await changeAccount(tx, account, secured, { type: "user.password_changed", data: {} });
   if (email.canonical === account.emailCanonical) return;
   await changeAccount(tx, owned, { email, isEmailVerified: true }, { type: "user.email_changed", data: {} });

@@ -18,12 +18,12 @@ export async function login(
 ): Promise<SessionTokens> {
   const email = readEmailAddress(input.email);
   const credentials = email && (await findCredentials(deps.db, { canonicalEmail: email.canonical }));
-  const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash);
+  const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash, actor);
   if (!credentials || !matches || !credentials.isActive) {
     deps.securityLog("authn_login_fail", actor, { subject_id: credentials?.id });
     throw new ServiceError("invalid_credentials");
   }
-  const newHash = outdated ? await deps.passwords.hash(input.password) : undefined;
+  const newHash = outdated ? await deps.passwords.hash(input.password, actor) : undefined;
   const tokens = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, credentials.id);
     // The password may have been changed, or the account deactivated, while the hash was compared.

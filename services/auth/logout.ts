@@ -3,7 +3,7 @@ import type { Actor } from "../../lib/principal.ts";
 import { endSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
-import { readRefreshToken } from "./refresh-token.ts";
+import { adoptSession, readPresentedToken } from "./legacy-session.ts";
 
 /** Somebody signs out: the session ends on the server, whichever of the two tokens names it. */
 export async function logout(
@@ -11,11 +11,15 @@ export async function logout(
   input: Params<typeof authContract.logout>,
   actor: Actor,
 ): Promise<Record<string, never>> {
-  const refreshed = readRefreshToken(deps.keys.refresh, input.refresh_token ?? "");
-  const sessions = new Set([actor.principal?.sessionId, refreshed?.sessionId]);
+  const presented = readPresentedToken(deps, input.refresh_token ?? "");
+  const sessions = new Set([actor.principal?.sessionId, presented?.sessionId]);
   for (const id of sessions) {
     if (id === undefined) continue;
-    await endSession(deps.db, id, "logout");
+    await deps.db.transaction(async (tx) => {
+      // One of the original's that was never exchanged gets a session, so that there is something to end.
+      if (id === presented?.sessionId) await adoptSession(deps, tx, presented, actor);
+      await endSession(tx, id, "logout");
+    });
     deps.securityLog("session_logout", actor, { session_id: id });
   }
   return {};

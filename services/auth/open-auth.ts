@@ -5,7 +5,7 @@ import type { Log } from "../../lib/log.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { AuthDeps } from "./deps.ts";
-import { createPasswords } from "./passwords.ts";
+import { createPasswords } from "./hashing/passwords.ts";
 
 /** Everything that the stories with credentials need, for the service and for the command line. */
 export function openAuth(config: Config, db: Database, log: Log, clock: Clock): AuthDeps {
@@ -13,7 +13,7 @@ export function openAuth(config: Config, db: Database, log: Log, clock: Clock): 
     config,
     clock,
     db,
-    passwords: createPasswords(config.password),
+    passwords: createPasswords(config.password, log),
     keys: {
       access: keyRing(config.secrets, "access-token"),
       refresh: keyRing(config.secrets, "refresh-token"),

@@ -1,4 +1,5 @@
 import { invalidFields } from "../../lib/errors.ts";
+import type { Account } from "../../mixins/accounts/account.ts";
 import { isCommonPassword } from "./common-passwords.ts";
 
 const minLength = 8;
@@ -24,6 +25,16 @@ export function checkNewPassword(field: string, password: string, known: readonl
   if (words.some((word) => isMadeOf(plain, word))) {
     throw refuse("This password is too similar to your personal information.");
   }
+}
+
+/** The same for an account that exists. */
+export function checkAccountPassword(
+  { companyName }: { readonly companyName: string },
+  field: string,
+  password: string,
+  { email, profile }: Account,
+): void {
+  checkNewPassword(field, password, [email, profile.firstName, profile.lastName, companyName]);
 }
 
 const simplified = (text: string): string => text.normalize("NFC").toLowerCase().replaceAll(/\s+/g, "");

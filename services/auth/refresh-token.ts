@@ -28,11 +28,12 @@ const hmac = (key: Key, label: string, ...parts: Buffer[]): Buffer => {
 };
 const tagOf = (key: Key, body: Buffer): Buffer => hmac(key, "tag", body).subarray(0, tagLength);
 
+const asUuid = (hex: string): string => hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+
 function assemble(key: Key, id: Buffer, secret: Buffer): RefreshToken {
   const body = Buffer.concat([id, secret]);
   const text = Buffer.concat([body, tagOf(key, body)]).toString("base64url");
-  const sessionId = id.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-  return { sessionId, text, hash: createHash("sha256").update(body).digest(), key };
+  return { sessionId: asUuid(id.toString("hex")), text, hash: createHash("sha256").update(body).digest(), key };
 }
 
 /** The first refresh token of a new session. @param sessionId UUID */
@@ -51,6 +52,16 @@ export function readRefreshToken(keys: KeyRing, text: string): RefreshToken | un
   const token = assemble(key, body.subarray(0, idLength), body.subarray(idLength));
   // The last character has spare bits: only the one spelling that we issued counts.
   return token.text === text ? token : undefined;
+}
+
+/**
+ * Stands for a token that the original issued. Its session's id follows from the token, so that however often it comes,
+ * it is exchanged for one session.
+ */
+export function adoptedRefreshToken(keys: KeyRing, text: string): RefreshToken {
+  const hash = createHash("sha256").update(text).digest();
+  const id = createHash("sha256").update("session of").update(hash).digest("hex").slice(0, 32);
+  return { sessionId: asUuid(id), text, hash, key: keys.current };
 }
 
 /**

@@ -2,11 +2,16 @@ import { timingSafeEqual } from "node:crypto";
 import type { Params } from "../../lib/contract.ts";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
+import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import { endSession, lockLiveSession, rotateSession } from "../../mixins/accounts/sessions.repository.ts";
+import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
-import { readRefreshToken, successorOf, type RefreshToken } from "./refresh-token.ts";
+import { adoptSession, readPresentedToken, type PresentedToken } from "./legacy-session.ts";
+import { successorOf } from "./refresh-token.ts";
 import { sessionTokens } from "./start-session.ts";
 
 /** How long an old token still gets the successor that was already given for it: a lost answer on a mobile network. */
@@ -22,22 +27,25 @@ export async function refresh(
   input: Params<typeof authContract.refresh>,
   actor: Actor,
 ): Promise<SessionTokens> {
-  const presented = readRefreshToken(deps.keys.refresh, input.refresh_token);
+  const presented = readPresentedToken(deps, input.refresh_token);
   if (!presented) throw new ServiceError("invalid_token");
-  const outcome = await rotate(deps, presented, actor);
-  if (outcome.event) deps.securityLog(outcome.event, actor, { session_id: presented.sessionId });
-  if (!outcome.tokens) throw new ServiceError("invalid_token");
-  return outcome.tokens;
+  const { tokens, event, subjectId } = await rotate(deps, presented, actor);
+  if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id: presented.sessionId });
+  if (!tokens) throw new ServiceError("invalid_token");
+  return tokens;
 }
 
 interface Outcome {
   readonly tokens?: SessionTokens;
   readonly event?: "session_renewed" | "authn_token_reuse" | "session_use_after_expire";
+  /** Whose session it is. */
+  readonly subjectId?: number;
 }
 
 /** The outcome is returned and not thrown: ending a stolen session must be committed. */
-async function rotate(deps: AuthDeps, presented: RefreshToken, actor: Actor): Promise<Outcome> {
+async function rotate(deps: AuthDeps, presented: PresentedToken, actor: Actor): Promise<Outcome> {
   return await deps.db.transaction(async (tx): Promise<Outcome> => {
+    await adoptSession(deps, tx, presented, actor);
     const session = await lockLiveSession(tx, presented.sessionId);
     if (!session) return { event: "session_use_after_expire" };
     // An access cookie of one account with a refresh cookie of another: somebody planted one of them.
@@ -48,12 +56,21 @@ async function rotate(deps: AuthDeps, presented: RefreshToken, actor: Actor): Pr
     const tokens = sessionTokens(deps, account, next, session.browserSession);
     if (timingSafeEqual(presented.hash, session.refreshHash)) {
       await rotateSession(tx, session.id, next.hash, deps.config.refreshTokenTtl);
-      return { tokens, event: "session_renewed" };
+      return { tokens, event: "session_renewed", subjectId: account.id };
     }
     // The successor is still the current token, so nobody has used it.
     const again = session.previousRefreshHash && timingSafeEqual(presented.hash, session.previousRefreshHash);
     if (again && session.secondsSinceRotation <= graceSeconds) return { tokens };
-    await endSession(tx, session.id, "reuse");
-    return { event: "authn_token_reuse" };
+    await endStolenSession(tx, account, session.id, actor);
+    return { event: "authn_token_reuse", subjectId: account.id };
   });
+}
+
+/** One of two parties that hold the token is not the owner, who is told. */
+async function endStolenSession(tx: Transaction, account: Account, sessionId: string, actor: Actor): Promise<void> {
+  await endSession(tx, sessionId, "reuse");
+  const { id: subjectId, email: address, role, profile } = account;
+  const data = { role, first_name: profile.firstName };
+  await queueMail(tx, { kind: "session-reuse", userId: subjectId, address, data });
+  await appendAudit(tx, "authn_token_reuse", actor, { subjectId, details: { session_id: sessionId } });
 }

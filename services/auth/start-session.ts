@@ -23,6 +23,19 @@ export async function startSession(
   browserSession: boolean,
 ): Promise<SessionTokens> {
   const refresh = firstRefreshToken(deps.keys.refresh, randomUUID());
+  await insertSessionOf(deps, tx, owner, refresh, actor, browserSession);
+  return sessionTokens(deps, owner, refresh, browserSession);
+}
+
+/** A session that is continued with this refresh token, unless there is one with its id. */
+export async function insertSessionOf(
+  deps: AuthDeps,
+  tx: Transaction,
+  owner: SessionOwner,
+  refresh: RefreshToken,
+  actor: Actor,
+  browserSession: boolean,
+): Promise<void> {
   await insertSession(tx, {
     id: refresh.sessionId,
     userId: owner.id,
@@ -33,7 +46,6 @@ export async function startSession(
     idleSeconds: deps.config.refreshTokenTtl,
     maxAgeSeconds: deps.config.sessionMaxAge,
   });
-  return sessionTokens(deps, owner, refresh, browserSession);
 }
 
 export function sessionTokens(

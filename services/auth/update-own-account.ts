@@ -1,20 +1,16 @@
 import type { Params } from "../../lib/contract.ts";
-import { invalidFields, readTogether, ServiceError } from "../../lib/errors.ts";
+import { readTogether, ServiceError } from "../../lib/errors.ts";
 import type { EmailAddress } from "../../lib/email-address.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { changeProfile } from "../../mixins/accounts/account-changes.ts";
 import { fullView, type Account, type FullView } from "../../mixins/accounts/account.ts";
-import {
-  findAccount,
-  findCredentials,
-  lockAccount,
-  setPendingEmail,
-} from "../../mixins/accounts/accounts.repository.ts";
+import { findAccount, lockAccount, setPendingEmail } from "../../mixins/accounts/accounts.repository.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
+import { demandPassword, demandUnchangedPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
 
 type Input = Params<typeof authContract.updateOwn>;
@@ -44,34 +40,13 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
     const locked = await lockAccount(tx, before.id);
     // While the password was compared somebody may have deactivated the account, or taken it over by a mailed link.
     if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch) throw new ServiceError("session_ended");
-    const unchanged = (await findCredentials(tx, { id: before.id }))?.passwordHash === checkedHash;
-    if (email && !unchanged) throw invalidFields(wrongPassword);
+    if (checkedHash !== undefined) await demandUnchangedPassword(tx, before.id, checkedHash);
     // Read again by what the account is now: its role may have changed, and the least age with it.
     const changed = await changeProfile(config, tx, locked, profileOf(locked));
     return email ? await requestNewEmail(deps, tx, changed, email) : changed;
   });
   deps.securityLog("user_updated", actor, { new_email_requested: email !== undefined });
   return fullView(after, config.publicUrl, clock.now());
-}
-
-const wrongPassword = { current_password: "The password is not right." };
-
-/**
- * A stolen cookie must not be enough to move the account to another address (ASVS 7.5.1).
- * @returns the hash that was compared
- */
-async function demandPassword(
-  deps: AuthDeps,
-  id: number,
-  password: string | undefined,
-  actor: Actor,
-): Promise<string | undefined> {
-  if (password === undefined) throw invalidFields({ current_password: "This field is required." });
-  const credentials = await findCredentials(deps.db, { id });
-  const { matches } = await deps.passwords.verify(password, credentials?.passwordHash);
-  if (matches) return credentials?.passwordHash;
-  deps.securityLog("authn_login_fail", actor, { subject_id: id });
-  throw invalidFields(wrongPassword);
 }
 
 /** Whether the address is free is not told here, only to whoever holds the link: its owner. */

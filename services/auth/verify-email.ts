@@ -6,12 +6,12 @@ import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, findCredentials, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
-import { consumeOneTimeToken, endOneTimeTokens } from "../../mixins/accounts/one-time-tokens.repository.ts";
-import { endAllSessions } from "../../mixins/accounts/sessions.repository.ts";
+import { consumeOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
-import { checkNewPassword } from "./password-policy.ts";
+import { checkAccountPassword } from "./password-policy.ts";
+import { setPassword } from "./set-password.ts";
 
 type Link = Params<typeof authContract.verifyEmail>;
 type Form = Params<typeof authContract.verifyEmailByForm>;
@@ -33,7 +33,7 @@ export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor
   if (form.new_password !== undefined) return await verifyAndTakeOver(deps, form, form.new_password, account, actor);
   if (actor.principal?.userId === account.id) return await verifyEmail(deps, form, actor);
   const credentials = await findCredentials(deps.db, { id: account.id });
-  const { matches } = await deps.passwords.verify(form.password ?? "", credentials?.passwordHash);
+  const { matches } = await deps.passwords.verify(form.password ?? "", credentials?.passwordHash, actor);
   if (!matches) {
     deps.securityLog("authn_login_fail", actor, { subject_id: account.id });
     throw invalidFields({ password: "The password is not right." });
@@ -42,19 +42,12 @@ export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor
 }
 
 async function verifyAndTakeOver(deps: AuthDeps, form: Form, password: string, account: Account, actor: Actor) {
-  const { profile, email, id } = account;
-  checkNewPassword("new_password", password, [email, profile.firstName, profile.lastName, deps.config.companyName]);
-  const passwordHash = await deps.passwords.hash(password);
+  const { id } = account;
+  checkAccountPassword(deps.config, "new_password", password, account);
+  const passwordHash = await deps.passwords.hash(password, actor);
   await deps.db.transaction(async (tx) => {
     const verified = await confirm(deps, tx, form, id);
-    await changeAccount(
-      tx,
-      verified,
-      { passwordHash, pendingEmail: null, endSessions: true },
-      { type: "user.password_changed", data: {} },
-    );
-    await endAllSessions(tx, id, "registration-disowned");
-    await endOneTimeTokens(tx, id);
+    await setPassword(tx, verified, passwordHash, "registration-disowned");
   });
   deps.securityLog("authn_password_change", actor, { subject_id: id });
   return {};

@@ -1,6 +1,6 @@
 import type { Log } from "../../lib/log.ts";
 import type { Role } from "../../lib/roles.ts";
-import type { Access, AccessGuard, AccessRefusal } from "../../mixins/access-guard.ts";
+import type { Access, AccessGuard, AccessRefusal } from "../../mixins/access-guard/access-guard.ts";
 import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
 /** `UserRole` of roles.proto. */
@@ -13,19 +13,27 @@ const refusals: Readonly<Record<AccessRefusal, () => GrpcRefusal>> = {
 /** The callers set no deadline, and every page of the platform waits for this. */
 const deadlineMs = 900;
 
-/** Another service asks who a token belongs to. The callers take UNAUTHENTICATED for "anonymous", all else for an error. */
+/**
+ * Another service asks who a token belongs to. The callers take UNAUTHENTICATED for "anonymous", all else for an error.
+ * Answers at once where nothing has to be waited for: a promise less is a tenth of the whole.
+ */
 export function getUserRole(guard: AccessGuard, log: Log) {
-  return async (request: GetUserRoleRequest): Promise<GetUserRoleResponse> => {
+  return (request: GetUserRoleRequest): GetUserRoleResponse | Promise<GetUserRoleResponse> => {
     if (request.access_token === "") throw new GrpcRefusal("INVALID_ARGUMENT", "Missing access token");
-    const access = await withinDeadline(guard.check(request.access_token)).catch((error: unknown) => {
+    const access = guard.check(request.access_token);
+    if (!(access instanceof Promise)) return answer(access);
+    return withinDeadline(access).then(answer, (error: unknown) => {
       log.warn({ reason: error instanceof Error ? error.message : String(error) }, "a role cannot be known now");
       throw new GrpcRefusal("UNAVAILABLE", "Try again later");
     });
-    if (access.refusal !== undefined) throw refusals[access.refusal]();
-    if (!access.principal.verified) throw new GrpcRefusal("UNAUTHENTICATED", "User has got unverified email");
-    if (access.isStaff) throw new GrpcRefusal("UNAUTHENTICATED", "User is staff");
-    return { user_id: String(access.principal.userId), role: roleNumbers[access.principal.role] };
   };
+}
+
+function answer(access: Access): GetUserRoleResponse {
+  if (access.refusal !== undefined) throw refusals[access.refusal]();
+  if (!access.principal.verified) throw new GrpcRefusal("UNAUTHENTICATED", "User has got unverified email");
+  if (access.isStaff) throw new GrpcRefusal("UNAUTHENTICATED", "User is staff");
+  return { user_id: String(access.principal.userId), role: roleNumbers[access.principal.role] };
 }
 
 async function withinDeadline(check: Promise<Access>): Promise<Access> {

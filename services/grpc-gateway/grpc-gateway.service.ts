@@ -1,7 +1,7 @@
 import type { ServiceSchema } from "moleculer";
 import { call } from "../../lib/actions.ts";
 import { system } from "../../lib/principal.ts";
-import { createAccessGuard } from "../../mixins/access-guard.ts";
+import { createAccessGuard } from "../../mixins/access-guard/access-guard.ts";
 import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { getUserRole } from "./get-user-role.ts";
@@ -10,12 +10,15 @@ import { createGrpcServer } from "./server.ts";
 /** The door for the platform's other services. Holds no database connection. */
 export default function grpcGatewayService(node: Node): ServiceSchema {
   const { config, broker, log } = node;
-  const guard = createAccessGuard(node, (user_id, session_id) =>
-    call(broker, authContract.accessState, { user_id, session_id }, system),
-  );
-  const server = createGrpcServer(getUserRole(guard, log));
+  const { guard, mixin } = createAccessGuard(node, {
+    states: (of, timeout) => call(broker, authContract.accessStates, { of: [...of] }, system, { timeout }),
+    changes: (seconds) => call(broker, authContract.accessChanges, { seconds }, system),
+  });
+  const options = { tls: config.grpc.tls, reflection: !config.production };
+  const server = createGrpcServer(getUserRole(guard, log), options);
   return {
     name: "grpc-gateway",
+    mixins: [mixin],
     started: async () => {
       const port = await server.listen(`${config.grpc.host}:${config.grpc.port}`);
       log.info({ host: config.grpc.host, port }, `gRPC listens on ${config.grpc.host}:${port}`);

@@ -8,7 +8,7 @@ import {
   type ServerUnaryCall,
   type ServiceDefinition,
 } from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import { HealthImplementation } from "grpc-health-check";
 import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
@@ -24,9 +24,17 @@ const maxRequestBytes = 16 * 1024;
 const drainMs = 5000;
 const minute = 60_000;
 
+export interface GrpcServerOptions {
+  /** PEM; with `ca`, clients must show a certificate of it. */
+  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | undefined } | undefined;
+  /** Whether the server describes itself to whoever asks (grpcurl). Never in production. */
+  readonly reflection: boolean;
+}
+
 /** The only file that imports grpc-js: `getUserRole` behind the contract's proto, and standard health checking. */
 export function createGrpcServer(
-  getUserRole: (request: GetUserRoleRequest) => Promise<GetUserRoleResponse>,
+  getUserRole: (request: GetUserRoleRequest) => GetUserRoleResponse | Promise<GetUserRoleResponse>,
+  options: GrpcServerOptions,
 ): GrpcServer {
   const server = new Server({
     "grpc.max_receive_message_length": maxRequestBytes,
@@ -39,16 +47,17 @@ export function createGrpcServer(
     "grpc.keepalive_timeout_ms": 20_000,
   });
   const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
-  server.addService(rolesService(), { GetUserRole: unary(getUserRole) });
+  const definition = loadDefinition();
+  server.addService(rolesService(definition), { GetUserRole: unary(getUserRole) });
   health.addToServer(server);
 
   return {
-    listen: (address) =>
-      new Promise((resolve, reject) =>
-        server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) =>
-          error ? reject(error) : resolve(port),
-        ),
-      ),
+    listen: async (address) => {
+      if (options.reflection) await describe(server, definition);
+      return await new Promise((resolve, reject) =>
+        server.bindAsync(address, credentials(options), (error, port) => (error ? reject(error) : resolve(port))),
+      );
+    },
     close: async () => {
       health.setStatus("", "NOT_SERVING");
       health.setStatus(serviceName, "NOT_SERVING");
@@ -59,12 +68,24 @@ export function createGrpcServer(
   };
 }
 
-function rolesService(): ServiceDefinition {
-  // A field that was not sent is its default; enumerations stay numbers: nothing to look up on the way out.
-  const definition = loadSync(join(import.meta.dirname, "../../protos/roles.proto"), {
-    keepCase: true,
-    defaults: true,
-  });
+function credentials({ tls }: GrpcServerOptions): ServerCredentials {
+  if (!tls) return ServerCredentials.createInsecure();
+  const pair = { private_key: Buffer.from(tls.key), cert_chain: Buffer.from(tls.cert) };
+  const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);
+  return ServerCredentials.createSsl(ca, [pair], ca !== null);
+}
+
+async function describe(server: Server, definition: PackageDefinition): Promise<void> {
+  // A development dependency.
+  const { ReflectionService } = await import("@grpc/reflection");
+  new ReflectionService(definition).addToServer(server);
+}
+
+/** A field that was not sent is its default; enumerations stay numbers: nothing to look up on the way out. */
+const loadDefinition = (): PackageDefinition =>
+  loadSync(join(import.meta.dirname, "../../protos/roles.proto"), { keepCase: true, defaults: true });
+
+function rolesService(definition: PackageDefinition): ServiceDefinition {
   const { roles } = loadPackageDefinition(definition) as unknown as {
     roles: { RolesService: { service: ServiceDefinition } };
   };
@@ -72,14 +93,18 @@ function rolesService(): ServiceDefinition {
 }
 
 /** Errors that we know carry their status and text; of all others nothing is told. */
-function unary<Request, Response>(handle: (request: Request) => Promise<Response>) {
+function unary<Request, Response>(handle: (request: Request) => Response | Promise<Response>) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
-    handle(call.request).then(
-      (response) => callback(null, response),
-      (error: unknown) => {
-        const refusal = error instanceof GrpcRefusal ? error : new GrpcRefusal("UNAVAILABLE", "Try again later");
-        callback({ code: status[refusal.status], details: refusal.message });
-      },
-    );
+    const fail = (error: unknown): void => {
+      const refusal = error instanceof GrpcRefusal ? error : new GrpcRefusal("UNAVAILABLE", "Try again later");
+      callback({ code: status[refusal.status], details: refusal.message });
+    };
+    try {
+      const response = handle(call.request);
+      if (response instanceof Promise) response.then((late) => callback(null, late), fail);
+      else callback(null, response);
+    } catch (error) {
+      fail(error);
+    }
   };
 }

@@ -1,5 +1,6 @@
 import { expect } from "@jest/globals";
 import type { Answer, Client } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { registration, uniqueEmail } from "../support/people.ts";
 import type { TestStand } from "../support/service.ts";
 
@@ -35,6 +36,37 @@ export async function signUp(
   );
   return { id, email: body.email, client, token: client.cookie("access_token") ?? "" };
 }
+
+type MailingStand = Pick<TestStand, "mails">;
+
+/** The path of the newest link of a kind (`verify`, `reset-password`, …) mailed to an address, once there are so many. */
+export const mailedLink = (on: MailingStand, kind: string, address: string, count = 1): Promise<string> =>
+  eventually(`link ${count} to ${kind} for ${address}`, async () => {
+    const mails = (await on.mails()).filter(({ to }) => to.includes(address));
+    const links = mails.flatMap(({ text }) => new RegExp(`https?://\\S+/${kind}/\\S+`).exec(text) ?? []);
+    return links.length >= count ? new URL(links[0] ?? "").pathname : undefined;
+  });
+
+/** The token of a mailed link. */
+export const tokenOf = (link: string): string => link.split("/").at(-2) ?? "";
+
+/** The form of a page that a link leads to, as a browser sends it. */
+export const submitForm = (
+  on: Pick<TestStand, "client">,
+  link: string,
+  form: Record<string, string>,
+): Promise<Answer> =>
+  on.client().request("POST", link, {
+    raw: new URLSearchParams(form).toString(),
+    headers: { "content-type": "application/x-www-form-urlencoded" },
+  });
+
+/** Whoever asked for a link to set a new password has got it by now, or gets none. */
+export const resetRequestsFollowedUp = (on: Pick<TestStand, "query">): Promise<true> =>
+  eventually("reset requests are followed up", async () => {
+    const waiting = await on.query("select 1 from password_reset_requests");
+    return waiting.length === 0 ? true : undefined;
+  });
 
 /** Status and parsed body, to be compared at once. */
 export const said = (answer: Answer): [number, unknown] => [answer.status, answer.text && answer.json()];
@@ -95,6 +127,8 @@ export const publicViewFields = [
   "user_profile.full_name",
   "user_profile.image_url",
 ];
+
+export const sessionFields = ["created_at", "current", "id", "ip", "last_used_at", "user_agent"];
 
 /** `{a: {b: 1}}` -> `["a.b"]`, sorted. */
 export function fieldsOf(value: object, prefix = ""): string[] {

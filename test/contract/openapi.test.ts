@@ -6,7 +6,9 @@ import { openApiDocument } from "../../services/api-gateway/openapi.ts";
 import { healthPages } from "../../services/api-gateway/health.ts";
 import { linkPages } from "../../services/api-gateway/link-pages.ts";
 import { errorList } from "../../lib/errors.ts";
-import type { Answer } from "../support/client.ts";
+import type { Answer, Client } from "../support/client.ts";
+import { password } from "../support/people.ts";
+import { pictureForm } from "../support/pictures.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { said, signUp } from "./accounts.ts";
 
@@ -22,7 +24,12 @@ interface Operation {
   readonly operationId: string;
   readonly summary: string;
   readonly security: readonly Schema[];
-  readonly parameters: readonly { name: string; in: "path" | "query"; example?: string | number; schema: Schema }[];
+  readonly parameters: readonly {
+    name: string;
+    in: "path" | "query" | "header";
+    example?: string | number;
+    schema: Schema;
+  }[];
   readonly requestBody?: { readonly content: Content };
   readonly responses: Readonly<Record<string, { readonly content?: Content }>>;
 }
@@ -59,8 +66,32 @@ let document: Document;
 beforeAll(async () => {
   service = await startService();
   document = JSON.parse((await service.client().get("/openapi.json")).text) as Document;
+  // Examples are about account 1.
+  expect((await signUp(service, "MO", { email: moderatorEmail })).id).toBe(1);
 });
 afterAll(() => service.stop());
+
+const moderatorEmail = "moderator@example.org";
+
+/** Account 1 signed in, whatever an example has made of it. */
+async function exampleModerator(verified: boolean): Promise<Client> {
+  const like = await signUp(service);
+  await service.query(
+    `update users set email = $1, email_canonical = $1, role = 'MO', is_active = true, is_email_verified = $2,
+       password_hash = (select password_hash from users where id = $3) where id = 1`,
+    [moderatorEmail, verified, like.id],
+  );
+  const client = service.client();
+  expect((await client.post("/api/v1/tokens/", { email: moderatorEmail, password })).status).toBe(200);
+  return client;
+}
+
+const addSession = (id: string) =>
+  service.query(
+    `insert into sessions (id, user_id, refresh_hash, browser_session, ip, user_agent, idle_expires_at, expires_at)
+     values ($1, 1, '', false, '', '', now() + interval '1 day', now() + interval '1 day')`,
+    [id],
+  );
 
 const checks = new Map<Schema, Check>();
 function check(schema: Schema): Check {
@@ -85,6 +116,10 @@ function inlined(value: unknown): Schema {
 function expectDocumented(answer: Answer, { responses }: Operation): void {
   expect(Object.keys(responses)).toContain(String(answer.status));
   const content = responses[String(answer.status)]?.content ?? {};
+  if (answer.status === 204) {
+    expect([content, answer.text, answer.headers.get("content-type")]).toEqual([{}, "", null]);
+    return;
+  }
   const type = answer.headers.get("content-type")?.split(";")[0] ?? "";
   expect(Object.keys(content)).toContain(type);
   if (type !== "application/json") return;
@@ -95,11 +130,16 @@ function expectDocumented(answer: Answer, { responses }: Operation): void {
 }
 
 const operationOf = (method: string, path: string) => document.paths[path]![method.toLowerCase()]!;
-const pathOf = (path: string, { parameters }: Operation) =>
-  path.replaceAll(/\{([a-z0-9]+)\}/g, (_, name) =>
-    String(parameters.find((parameter) => parameter.name === name)?.example ?? "x"),
-  );
+const exampleOfParameter = (wanted: string, { parameters }: Operation) =>
+  String(parameters.find(({ name }) => name === wanted)?.example ?? "x");
+const pathOf = (path: string, operation: Operation) =>
+  path.replaceAll(/\{([a-z0-9]+)\}/g, (_, name: string) => exampleOfParameter(name, operation));
+const headersOf = (operation: Operation): Record<string, string> => {
+  const named = operation.parameters.filter((parameter) => parameter.in === "header").map(({ name }) => name);
+  return Object.fromEntries(named.map((name) => [name, exampleOfParameter(name, operation)]));
+};
 const exampleOf = ({ requestBody }: Operation) => requestBody?.content["application/json"]?.example;
+const takesForm = ({ requestBody }: Operation) => requestBody?.content["multipart/form-data"] !== undefined;
 
 describe("/openapi.json", () => {
   test("is OpenAPI 3.1, valid by a linter, and says what the routes say", async () => {
@@ -118,7 +158,8 @@ describe("/openapi.json", () => {
       const named = operation.parameters.filter((parameter) => parameter.in === "path").map(({ name }) => name);
       expect(named).toEqual(inPath);
       expect(Object.keys(operation.responses).some((status) => status.startsWith("2"))).toBe(true);
-      if (operation.requestBody) expect(exampleOf(operation)).toBeDefined();
+      // A picture cannot be written down as an example.
+      if (operation.requestBody && !takesForm(operation)) expect(exampleOf(operation)).toBeDefined();
     }
   });
 
@@ -146,25 +187,26 @@ describe("/openapi.json", () => {
 });
 
 describe.each(operations)("%s %s", (method, path) => {
-  // Links of mails cannot be written down as an example: theirs is refused.
-  const isLink = path.includes("{token}");
+  // What is mailed cannot be written down as an example: theirs is refused.
+  const isMailed = path.includes("{token}") || path.endsWith("/confirm/");
   let operation: Operation;
   beforeEach(() => void (operation = operationOf(method, path)));
   const send = async (client = service.client(), body: unknown = exampleOf(operation)) =>
     await client.request(method, pathOf(path, operation), {
       ...(body !== undefined && { body }),
-      headers: { accept: "application/json" },
+      ...(body === undefined && takesForm(operation) && { form: pictureForm() }),
+      headers: { accept: "application/json", ...headersOf(operation) },
     });
 
   test("called with its own example, as a moderator: answers as documented, and does it", async () => {
-    // Examples are about account 1. Where one signs in, it needs an account; where one registers, none.
-    await service.query("truncate users, outbox, mails restart identity cascade");
-    const email = path === "/api/v1/tokens/" ? "anna@example.com" : "moderator@example.org";
-    const { client, id } = await signUp(service, "MO", { email, verified: !path.includes("send-activation") });
-    expect(id).toBe(1);
+    const client = await exampleModerator(!path.includes("send-activation"));
+    // Where one signs in, it needs an account; where one registers, none; where one ends a session, that.
+    await service.query("delete from users where email_canonical = 'anna@example.com'");
+    if (path === "/api/v1/tokens/") await signUp(service, "CU", { email: "anna@example.com" });
+    if (path.includes("/sessions/{id}")) await addSession(exampleOfParameter("id", operation));
     const answer = await send(client);
     expectDocumented(answer, operation);
-    const succeeds = !isLink || (method === "GET" && !path.includes("/verify/"));
+    const succeeds = !isMailed || (method === "GET" && !path.includes("/verify/"));
     expect([answer.text, answer.status < 300]).toEqual([answer.text, succeeds]);
   });
 

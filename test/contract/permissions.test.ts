@@ -2,8 +2,21 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { permissions, type Permission } from "../../services/api-gateway/permissions.ts";
 import type { Answer, RequestOptions } from "../support/client.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
+import { pictureForm } from "../support/pictures.ts";
 import { linkIn, startService, type TestService } from "../support/service.ts";
-import { bearer, fieldsOf, fullViewFields, publicViewFields, signUp, type Person, type Role } from "./accounts.ts";
+import {
+  bearer,
+  fieldsOf,
+  fullViewFields,
+  mailedLink,
+  publicViewFields,
+  resetRequestsFollowedUp,
+  sessionFields,
+  signUp,
+  tokenOf,
+  type Person,
+  type Role,
+} from "./accounts.ts";
 
 let service: TestService;
 beforeAll(async () => {
@@ -43,6 +56,8 @@ function expected({ who }: Permission, caller: string): "allowed" | readonly [nu
 }
 
 const profile = registration().user_profile;
+const new_password = "seven bicycles in the rain";
+const creates = /POST .*(?:customers|couriers|managers|moderators)/;
 
 /** A request that succeeds for whoever may make it. */
 async function sample(route: string, target: Person): Promise<{ method: string; path: string } & RequestOptions> {
@@ -54,11 +69,28 @@ async function sample(route: string, target: Person): Promise<{ method: string; 
   if (pattern.endsWith("/refresh/")) {
     return at(pattern, { headers: { cookie: `refresh_token=${target.client.cookie("refresh_token") ?? ""}` } });
   }
-  if (pattern.endsWith("/clear/") || method === "GET") return at(pattern.replace(":id", String(target.id)));
+  if (pattern.endsWith("/sessions/:id/")) return at(pattern.replace(":id", await sessionOf(target)));
+  if (pattern.endsWith("/clear/") || ["GET", "DELETE"].includes(method)) {
+    return at(pattern.replace(":id", String(target.id)));
+  }
+  if (pattern.endsWith("/password/")) return at(pattern, { body: { current_password: password, new_password } });
+  if (pattern.endsWith("/password-reset/")) return at(pattern, { body: { email: target.email } });
+  if (pattern.endsWith("/confirm/")) return at(pattern, { body: { token: await resetToken(target), new_password } });
   if (method === "POST") return at(pattern, { body: registration() });
+  if (pattern.endsWith("/image/")) return at(pattern.replace(":id", String(target.id)), { form: pictureForm() });
   // What is there already: it is enough to see whether it would be done.
   const body = { email: target.email, user_profile: { ...profile, first_name: "Ewa" } };
   return at(pattern.replace(":id", String(target.id)), { body });
+}
+
+async function sessionOf({ id }: Person): Promise<string> {
+  const [session] = await service.query<{ id: string }>("select id from sessions where user_id = $1", [id]);
+  return session?.id ?? "";
+}
+
+async function resetToken({ email }: Person): Promise<string> {
+  await service.client().post("/api/v1/users/password-reset/", { email });
+  return tokenOf(await mailedLink(service, "reset-password", email));
 }
 
 const state = async () => ({
@@ -67,6 +99,9 @@ const state = async () => ({
   tokens: await service.query("select * from one_time_tokens order by id"),
   sessions: await service.query("select * from sessions order by id"),
   outbox: await service.query("select id from outbox order by id"),
+  mails: await service.query("select id from mails order by id"),
+  resets: await service.query("select * from password_reset_requests"),
+  audit: await service.query("select * from audit_log order by id"),
 });
 
 describe.each(Object.entries(permissions))("%s", (route, permission) => {
@@ -74,7 +109,7 @@ describe.each(Object.entries(permissions))("%s", (route, permission) => {
     const { make, owner } = callers[name]!;
     const caller = await make?.();
     // Unverified, so that everything that can be done with an account can be done with it.
-    const isOwn = /current|send-activation/.test(route) || (owner === "self" && route.includes(":id"));
+    const isOwn = /current|v1\/sessions/.test(route) || (owner === "self" && route.includes(":id"));
     const target = caller && isOwn ? caller : await signUp(service);
     if (route.includes("send-activation")) {
       await service.query("update users set is_email_verified = false where id = $1 and role <> 'MO'", [target.id]);
@@ -87,6 +122,7 @@ describe.each(Object.entries(permissions))("%s", (route, permission) => {
     const isRefresh = route.includes("/refresh/");
     const options = { ...rest, headers: { ...headers, ...(isRefresh ? {} : authorization) } };
     const answer = await service.client().request(method, path, options);
+    await resetRequestsFollowedUp(service);
 
     if (outcome !== "allowed") {
       expect([answer.status, answer.json()]).toEqual([outcome[0], { detail: expect.any(String), code: outcome[1] }]);
@@ -97,7 +133,7 @@ describe.each(Object.entries(permissions))("%s", (route, permission) => {
     // A verified moderator needs no other link, and is told so.
     const needsNoLink = route.includes("send-activation") && name === "moderator";
     expect([answer.status, answer.text]).toEqual([
-      needsNoLink ? 400 : /POST .*(?:customers|couriers|managers|moderators)/.test(route) ? 201 : 200,
+      needsNoLink ? 400 : creates.test(route) ? 201 : route.startsWith("DELETE") ? 204 : 200,
       expect.any(String),
     ]);
     if (!needsNoLink)
@@ -111,7 +147,15 @@ describe.each(Object.entries(permissions))("%s", (route, permission) => {
 
 /** Exactly the fields that the table allows; of a list, each entry. */
 function expectReads({ reads }: Permission, answer: Answer, maySeeAll: boolean): void {
+  if (answer.status === 204) {
+    expect([reads, answer.text]).toEqual(["nothing", ""]);
+    return;
+  }
   const body: unknown = JSON.parse(answer.text);
+  if (reads === "sessions") {
+    expect((body as object[]).map((session) => fieldsOf(session))).toEqual([sessionFields]);
+    return;
+  }
   if (reads === "nothing") {
     expect(fieldsOf(body as object).filter((field) => field !== "detail")).toEqual([]);
     return;
@@ -163,7 +207,14 @@ describe("which fields a body may set", () => {
     },
   });
   /** What the service keeps by itself along with a change. */
-  const bookkeeping = new Set(["version", "email_canonical", "roles_held", "session_epoch"]);
+  const bookkeeping = new Set([
+    "version",
+    "revision",
+    "access_changed_at",
+    "email_canonical",
+    "roles_held",
+    "session_epoch",
+  ]);
   type Row = Record<string, unknown>;
   const columns = async (id: number): Promise<Row> => {
     const [user] = await service.query<Row>("select * from users where id = $1", [id]);
@@ -175,7 +226,17 @@ describe("which fields a body may set", () => {
   };
   const changedFields = (before: Row, after: Row) =>
     Object.keys(after).filter((name) => String(before[name]) !== String(after[name]) && !bookkeeping.has(name));
-  const inTable = ({ writes }: Permission) => writes.map((name) => (name === "password" ? "password_hash" : name));
+  const columnOf: Record<string, string> = {
+    password: "password_hash",
+    "user_profile.image_url": "user_profile.image_path",
+  };
+  const inTable = ({ writes }: Permission) => writes.map((name) => columnOf[name] ?? name);
+  /** The same as fields of a form that has a picture as well. */
+  const asForm = (body: Readonly<Record<string, unknown>>): FormData => {
+    const form = pictureForm();
+    for (const [name, value] of Object.entries(body)) form.append(name, JSON.stringify(value));
+    return form;
+  };
   const query = `?${new URLSearchParams({ role: "MO", is_staff: "true", is_active: "false", id: "424242" }).toString()}`;
 
   const withBody = Object.entries(permissions).filter(([route]) => /^(?:PUT|PATCH) /.test(route));
@@ -186,11 +247,13 @@ describe("which fields a body may set", () => {
     const before = await columns(target.id);
     const [method = "", pattern = ""] = route.split(" ");
     const path = pattern.replace(":id", String(target.id)) + query;
-    const answer = await caller.client.request(method, path, { body: everything(email) });
+    const isForm = pattern.endsWith("/image/");
+    const options = isForm ? { form: asForm(everything(email)) } : { body: everything(email) };
+    const answer = await caller.client.request(method, path, options);
     expect([answer.status, answer.text]).toEqual([200, expect.any(String)]);
     const after = await columns(target.id);
     expect(changedFields(before, after).toSorted()).toEqual(inTable(permission).toSorted());
-    expect([after["email"], after["pending_email"]]).toContain(email);
+    if (!isForm) expect([after["email"], after["pending_email"]]).toContain(email);
     expectBookkeeping(before, after);
   });
 
@@ -201,9 +264,20 @@ describe("which fields a body may set", () => {
     expect(after["session_epoch"]).not.toBe(77);
   }
 
-  const creating = Object.entries(permissions).filter(([route]) =>
-    /^POST .*(?:customers|couriers|managers|moderators)/.test(route),
-  );
+  const settingPassword = Object.entries(permissions).filter(([, { writes }]) => writes.join() === "password");
+  test.each(settingPassword)("%s: exactly those of the table", async (route, permission) => {
+    // Verified: a followed link shows as well that its address is read.
+    const target = await signUp(service, "CU", { verified: true });
+    const { method, path, body } = await sample(route, target);
+    const before = await columns(target.id);
+    const sent = { ...everything(uniqueEmail("every.field")), ...(body as object) };
+    expect((await target.client.request(method, path + query, { body: sent })).status).toBe(200);
+    const after = await columns(target.id);
+    expect(changedFields(before, after)).toEqual(inTable(permission));
+    expectBookkeeping(before, after);
+  });
+
+  const creating = Object.entries(permissions).filter(([route]) => creates.test(route));
   test.each(creating)(
     "%s: exactly those of the table; the rest is as of any new account",
     async (route, permission) => {

@@ -4,15 +4,21 @@ import { eventsContract } from "../../services/events/events.contract.ts";
 import { mailerContract } from "../../services/mailer/mailer.contract.ts";
 import { usersContract } from "../../services/users/users.contract.ts";
 import type { ActionContract } from "../../lib/contract.ts";
+import { pictureForm } from "../support/pictures.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { bearer, signUp } from "./accounts.ts";
 import { recordServed } from "./served.ts";
 
 /** All that there is. Whoever adds a route adds it here, and thinks about who may call it. */
 const routes = [
+  "DELETE /api/v1/sessions/",
+  "DELETE /api/v1/sessions/:id/",
+  "DELETE /api/v1/users/:id/sessions/",
+  "GET /api/v1/sessions/",
   "GET /api/v1/users/",
   "GET /api/v1/users/:id/",
   "GET /api/v1/users/:uidb64/confirm-email/:token/",
+  "GET /api/v1/users/:uidb64/reset-password/:token/",
   "GET /api/v1/users/:uidb64/undo-email/:token/",
   "GET /api/v1/users/:uidb64/verify/:token/",
   "GET /api/v1/users/current/",
@@ -23,6 +29,7 @@ const routes = [
   "GET /docs/swagger-ui.css",
   "GET /health/live",
   "GET /health/ready",
+  "GET /media/avatars/:name",
   "GET /media/default-avatar.svg",
   "GET /openapi.json",
   "PATCH /api/v1/users/:id/",
@@ -31,19 +38,32 @@ const routes = [
   "POST /api/v1/tokens/clear/",
   "POST /api/v1/tokens/refresh/",
   "POST /api/v1/users/:uidb64/confirm-email/:token/",
+  "POST /api/v1/users/:uidb64/reset-password/:token/",
   "POST /api/v1/users/:uidb64/undo-email/:token/",
   "POST /api/v1/users/:uidb64/verify/:token/",
   "POST /api/v1/users/couriers/",
+  "POST /api/v1/users/current/password/",
   "POST /api/v1/users/customers/",
   "POST /api/v1/users/managers/",
   "POST /api/v1/users/moderators/",
+  "POST /api/v1/users/password-reset/",
+  "POST /api/v1/users/password-reset/confirm/",
   "PUT /api/v1/users/:id/",
+  "PUT /api/v1/users/:id/image/",
   "PUT /api/v1/users/current/",
+  "PUT /api/v1/users/current/image/",
 ];
 const outsideProduction = ["GET /dev/mailbox.json", "GET /dev/mailbox/"];
 
 /** Reachable by other services alone, whatever a gateway might map by itself. */
-const neverReachable = ["auth.accessState", "auth.health", "events.health", "mailer.health"];
+const neverReachable = [
+  "auth.accessChanges",
+  "auth.accessStates",
+  "auth.health",
+  "events.health",
+  "mailer.health",
+  "users.picture",
+];
 
 const contracts: ActionContract[] = [authContract, usersContract, mailerContract, eventsContract].flatMap((contract) =>
   Object.values<ActionContract>(contract),
@@ -79,10 +99,16 @@ describe.each(Object.keys(environments))("%s", (name) => {
   });
 
   test("each of them answers: not 404, not 405", async () => {
-    const { token } = await signUp(service, "MO");
+    const { token, client } = await signUp(service, "MO");
+    const pictured = await client.request("PUT", "/api/v1/users/current/image/", { form: pictureForm() });
+    const { image_url } = pictured.json()["user_profile"] as { image_url: string };
+    const picture = image_url.split("/").at(-1) ?? "";
+    // Whose sessions the moderator may end without ending his own.
+    const other = await signUp(service);
     for (const route of expected) {
       const [method = "", pattern = ""] = route.split(" ");
-      const path = pattern.replace(":id", "1").replace(":uidb64", "MQ").replace(":token", "x");
+      const inPath = { ":id": String(other.id), ":uidb64": "MQ", ":token": "x", ":name": picture };
+      const path = Object.entries(inPath).reduce((so, [name, value]) => so.replace(name, value), pattern);
       const answer = await service.client().request(method, path, bearer(token));
       expect([route, answer.status === 404 || answer.status === 405]).toEqual([route, false]);
     }

@@ -7,7 +7,7 @@ import { startService, type TestService } from "../support/service.ts";
 let service: TestService | undefined;
 const running = async () => (service ??= await startService());
 beforeEach(async () => {
-  await (await running()).query("truncate users, outbox, mails restart identity cascade");
+  await (await running()).query("truncate users, outbox, mails cascade");
 });
 afterAll(() => service?.stop());
 

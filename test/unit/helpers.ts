@@ -42,6 +42,7 @@ export const principal = (changes: Partial<Principal> = {}): Principal => ({
 });
 export const actor = (changes: Partial<Actor> = {}): Actor => ({
   principal: undefined,
+  call: "call-1",
   requestId: "request-1",
   traceparent: undefined,
   ip: "192.0.2.1",

@@ -91,6 +91,7 @@ describe("loadConfig: defaults", () => {
       logLevel: "info",
       dataDir: ".data",
       transporter: undefined,
+      redisUrl: undefined,
       companyName: "Eat Express",
       web: { host: "0.0.0.0", port: 8000, corsOrigins: undefined, trustedProxyHops: 0 },
       grpc: { host: "0.0.0.0", port: 50051 },
@@ -195,6 +196,7 @@ describe("loadConfig: what stops the start", () => {
     ["SERVICES", "auth,billing"],
     ["TRANSPORTER", "amqp://guest:guest@rabbit"],
     ["PUBLIC_URL", "id.example.com"],
+    ["REDIS_URL", "http://:a-redis-password@redis"],
     ["SECRET_KEY", "too-short-a-secret"],
     ["SECRET_KEY_PREVIOUS", "too-short-a-secret"],
     ["WEB_APP_PROTOCOL", "gopher"],
@@ -235,7 +237,9 @@ describe("loadConfig: what stops the start", () => {
     expect(thrown(() => loadConfig(env))).toMatchObject({
       message: `The configuration has ${problems.length} problem(s)`,
     });
-    expect(problems.join("\n")).not.toMatch(/too-short|guest|verbose|gopher|eleven|maybe|forever|gssapi/);
+    expect(problems.join("\n")).not.toMatch(
+      /too-short|guest|redis-password|verbose|gopher|eleven|maybe|forever|gssapi/,
+    );
   });
 
   test("a broker user without a password", () => {
@@ -277,6 +281,13 @@ describe("loadConfig: what else can be set", () => {
     expect(loadConfig({ ...without("KAFKA_BOOTSTRAP_SERVER_HOST"), NODE_ENV: "development" }).kafka).toBeUndefined();
   });
 
+  test.each(["redis://redis:6379", "rediss://cache:a-redis-password@redis.example.com:6380/2"])(
+    "REDIS_URL=%s",
+    (url) => {
+      expect(loadConfig({ ...productionEnv, REDIS_URL: url }).redisUrl).toBe(url);
+    },
+  );
+
   test.each(["nats://nats:4222", "redis://redis"])("TRANSPORTER=%s", (url) => {
     expect(loadConfig({ ...productionEnv, TRANSPORTER: url }).transporter).toBe(url);
   });
@@ -304,9 +315,10 @@ describe("what a node needs", () => {
     ]);
   });
 
-  test("what a gateway is told about the database all the same, it does not keep", () => {
-    const config = loadConfig({ ...productionEnv, SERVICES: "api-gateway" });
-    expect(JSON.stringify(config)).not.toContain("a-long-database-password");
+  test("what a gateway is told about the database and Redis all the same, it does not keep", () => {
+    const REDIS_URL = "redis://:a-redis-password@redis";
+    const config = loadConfig({ ...productionEnv, REDIS_URL, SERVICES: "api-gateway" });
+    expect(JSON.stringify(config)).not.toMatch(/a-long-database-password|a-redis-password/);
   });
 
   test("the services of an environment are known before it is complete", () => {

@@ -22,6 +22,7 @@ const account: Account = {
   lastLogin: null,
   sessionEpoch: 3,
   version: 5,
+  revision: 9,
   profile: { firstName: "Anna", lastName: "Kowalska", phone: "+48512345678", birthDate: "1990-03-16", imagePath: null },
 };
 const url = "https://id.example.com";

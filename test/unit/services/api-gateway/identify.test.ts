@@ -1,6 +1,6 @@
 import { describe, expect, jest, test } from "@jest/globals";
 import type { FastifyRequest } from "fastify";
-import type { Access, AccessGuard } from "../../../../mixins/access-guard.ts";
+import type { Access, AccessGuard } from "../../../../mixins/access-guard/access-guard.ts";
 import { identify } from "../../../../services/api-gateway/identify.ts";
 import { principal, rejection } from "../../helpers.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import type { Role } from "../../../../lib/roles.ts";
-import type { Access, AccessGuard } from "../../../../mixins/access-guard.ts";
+import type { Access, AccessGuard } from "../../../../mixins/access-guard/access-guard.ts";
 import { getUserRole } from "../../../../services/grpc-gateway/get-user-role.ts";
 import { GrpcRefusal } from "../../../../services/grpc-gateway/status.ts";
 import { memoryLog, principal, rejection } from "../../helpers.ts";
@@ -11,8 +11,11 @@ const granted = (changes: Parameters<typeof principal>[0] = {}, isStaff = false)
   principal: principal(changes),
   isStaff,
 });
+/** What is thrown at once counts as a rejection. */
+const ask = async (guard: AccessGuard, access_token: string, log = memoryLog()) =>
+  await getUserRole(guard, log)({ access_token });
 async function refusalOf(guard: AccessGuard, access_token = "token"): Promise<[string, string]> {
-  const error = await rejection(getUserRole(guard, memoryLog())({ access_token }));
+  const error = await rejection(ask(guard, access_token));
   if (!(error instanceof GrpcRefusal)) throw error as Error;
   return [error.status, error.message];
 }
@@ -60,7 +63,7 @@ describe("getUserRole: refusals, with the texts that the callers compare (CONTRA
   test("what cannot be known is UNAVAILABLE: never anonymous, never allowed, no reason told", async () => {
     const log = memoryLog();
     const guard = guardThat(() => Promise.reject(new Error("connect ECONNREFUSED db:5432")));
-    const error = await rejection(getUserRole(guard, log)({ access_token: "token-in-question" }));
+    const error = await rejection(ask(guard, "token-in-question", log));
     expect(error).toMatchObject({ status: "UNAVAILABLE", message: "Try again later" });
     expect(log.lines).toEqual([
       { level: "warn", fields: { reason: "connect ECONNREFUSED db:5432" }, message: "a role cannot be known now" },

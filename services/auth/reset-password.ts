@@ -1,0 +1,39 @@
+import type { Params } from "../../lib/contract.ts";
+import { ServiceError } from "../../lib/errors.ts";
+import { readOneTimeToken } from "../../lib/one-time-token.ts";
+import type { Actor } from "../../lib/principal.ts";
+import { changeVerification } from "../../mixins/accounts/account-changes.ts";
+import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { consumeOneTimeToken, findTokenOwner } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import type { authContract } from "./auth.contract.ts";
+import type { AuthDeps } from "./deps.ts";
+import { checkAccountPassword } from "./password-policy.ts";
+import { queuePasswordNotice, setPassword } from "./set-password.ts";
+
+/**
+ * Somebody follows the link of a forgotten password and sets a new one. Everybody is signed out and nobody is signed in.
+ * Whoever holds the link reads the address, so the address counts as verified.
+ */
+export async function resetPassword(
+  deps: AuthDeps,
+  input: Params<typeof authContract.resetPassword>,
+  actor: Actor,
+): Promise<Record<string, never>> {
+  const id = readOneTimeToken(deps.keys.oneTime, "reset-password", input.token);
+  const userId = id === undefined ? undefined : await findTokenOwner(deps.db, id);
+  const known = userId === undefined ? undefined : await findAccount(deps.db, userId);
+  if (id === undefined || !known) throw new ServiceError("invalid_link");
+  checkAccountPassword(deps.config, "new_password", input.new_password, known);
+  const passwordHash = await deps.passwords.hash(input.new_password, actor);
+  await deps.db.transaction(async (tx) => {
+    const account = await lockAccount(tx, known.id);
+    const token = { id, userId: known.id, purpose: "reset-password" as const, address: account?.email ?? "" };
+    if (!account?.isActive || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
+    const verified = await changeVerification(tx, account, true);
+    await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "password"));
+    await appendAudit(tx, "authn_password_change", actor, { subjectId: known.id, details: { by: "reset link" } });
+  });
+  deps.securityLog("authn_password_change", actor, { subject_id: known.id, by: "reset link" });
+  return {};
+}

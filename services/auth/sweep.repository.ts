@@ -1,0 +1,24 @@
+import type { Sql } from "../../mixins/database/database.ts";
+
+const batch = 1000;
+/** What is over, and how long it stays for whoever wants to understand what happened. */
+const leftovers = [
+  ["sessions", "id", "least(idle_expires_at, expires_at) < now() - interval '30 days'"],
+  ["sessions", "id", "ended_at < now() - interval '30 days'"],
+  ["one_time_tokens", "id", "expires_at < now() - interval '30 days'"],
+  ["idempotency_keys", "key_hash", "created_at < now() - interval '24 hours'"],
+] as const;
+
+/** Deletes what is over, in small batches that hold nobody up. @returns "more" while there is more */
+export async function sweep(sql: Sql): Promise<"more" | "done"> {
+  let more = false;
+  for (const [table, key, isOver] of leftovers) {
+    const swept = await sql.query(
+      `with over as (delete from ${table} where ${key} in
+         (select ${key} from ${table} where ${isOver} limit ${batch} for update skip locked) returning 1)
+       select count(*) as count from over having count(*) = ${batch}`,
+    );
+    more ||= swept.length > 0;
+  }
+  return more ? "more" : "done";
+}

@@ -1,0 +1,81 @@
+import { describe, expect, jest, test } from "@jest/globals";
+import { createHash } from "node:crypto";
+import bcrypt from "bcrypt";
+import { costOf } from "../../../../../services/auth/hashing/bcrypt-form.ts";
+import { runHashJob, type HashJob } from "../../../../../services/auth/hashing/hash-jobs.ts";
+
+const [secret, wrong] = ["a-secret", "another-secret"];
+const hashAt = (cost: number) => bcrypt.hashSync(secret, cost);
+const compare = (typed: string, hash: string | undefined, cost: number): HashJob => ({
+  kind: "compare",
+  secret: typed,
+  hash,
+  cost,
+});
+
+/** Blowfish rounds of all compares that a job makes: the time that it takes, without a clock. */
+function workOf(job: HashJob): number {
+  const compared = jest.spyOn(bcrypt, "compareSync");
+  try {
+    runHashJob(job);
+    return compared.mock.calls.reduce((rounds, [, hash]) => rounds + 2 ** costOf(hash), 0);
+  } finally {
+    compared.mockRestore();
+  }
+}
+
+describe("hash", () => {
+  test("is one of the given cost that the secret matches", () => {
+    const hash = String(runHashJob({ kind: "hash", secret, cost: 5 }));
+    expect([costOf(hash), bcrypt.compareSync(secret, hash)]).toEqual([5, true]);
+  });
+});
+
+describe("compare", () => {
+  test.each([4, 5, 6, 7])("with a hash of cost %d tells right from wrong, whatever the cost is today", (stored) => {
+    const hash = hashAt(stored);
+    expect(runHashJob(compare(secret, hash, 6))).toBe(true);
+    expect(runHashJob(compare(wrong, hash, 6))).toBe(false);
+  });
+
+  test("with nothing matches nothing", () => {
+    expect(runHashJob(compare(secret, undefined, 4))).toBe(false);
+  });
+
+  test.each([
+    ["no hash", undefined],
+    ["a hash of today's cost", hashAt(8)],
+    ["one of the cost before", hashAt(7)],
+    ["one of the least cost", hashAt(4)],
+  ])("with %s is exactly the work of one compare of today's cost, right or wrong", (_, hash) => {
+    expect([workOf(compare(wrong, hash, 8)), workOf(compare(secret, hash, 8))]).toEqual([2 ** 8, 2 ** 8]);
+  });
+
+  test("with a decoy really computes: it takes as long as with a hash", () => {
+    const times = { decoy: Infinity, hash: Infinity };
+    const hash = hashAt(9);
+    for (let i = 0; i < 5; i++) {
+      for (const name of ["decoy", "hash"] as const) {
+        const before = process.threadCpuUsage();
+        runHashJob(compare(wrong, name === "hash" ? hash : undefined, 9));
+        times[name] = Math.min(times[name], process.threadCpuUsage(before).user);
+      }
+    }
+    expect(times.decoy / times.hash).toBeGreaterThan(0.7);
+    expect(times.decoy / times.hash).toBeLessThan(1.4);
+  });
+});
+
+describe("compare-django", () => {
+  const digest = createHash("sha256").update(secret).digest("hex");
+  const hash = `bcrypt_sha256$${bcrypt.hashSync(digest, 4)}`;
+  const job = (password: string): HashJob => ({ kind: "compare-django", password, hash, cost: 6 });
+
+  test("tells right from wrong", () => {
+    expect([runHashJob(job(secret)), runHashJob(job(wrong))]).toEqual([true, false]);
+  });
+
+  test("is never less work than for an address that nobody has", () => {
+    expect(workOf(job(wrong))).toBeGreaterThanOrEqual(2 ** 6);
+  });
+});
