@@ -1,10 +1,12 @@
 /** `npm run cli -- <command>`: what operators do by hand. */
 import { ConfigError, configExitCode } from "../lib/config.ts";
 import { createModeratorCommand } from "./cli/create-moderator.ts";
+import { importDjangoCommand } from "./cli/import-django.ts";
 import { UsageError } from "./cli/usage-error.ts";
 
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   "create-moderator": createModeratorCommand,
+  "import-django": importDjangoCommand,
 };
 
 const [name = "", ...args] = process.argv.slice(2);
