@@ -11,3 +11,8 @@ export type Row = (log: (line: string) => void) => Promise<readonly Figure[]>;
 /** A figure that could not be measured (NaN) is none that was met. */
 export const isMet = ({ value, atMost = Infinity, atLeast = -Infinity }: Figure): boolean =>
   value <= atMost && value >= atLeast;
+
+/** What a row needs is not on this machine. */
+export class Skipped extends Error {
+  override readonly name = "Skipped";
+}

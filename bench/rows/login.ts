@@ -5,17 +5,19 @@ import bcrypt from "bcrypt";
 import type { Figure, Row } from "../row.ts";
 import { httpClient, type Send } from "../support/http.ts";
 import type { Flood, Statuses } from "../support/login-flood.ts";
-import { median, perSecond, quantile, timesDuring } from "../support/measure.ts";
+import { mean, median, perSecond, quantile, timesDuring } from "../support/measure.ts";
 import { startMeasuredService, type MeasuredService } from "../support/service.ts";
 import { password, registration } from "../../test/support/people.ts";
 
 const cost = 10;
 const rounds = 3;
-const secondsEach = 10;
+/** In short turns, so that whatever else runs on the machine slows both. */
+const turns = 4;
+const secondsEach = 2.5;
 const accounts = 32;
 const cores = availableParallelism();
 /** Enough that no worker ever waits for work, and few enough that none of them is refused. */
-const callers = 3 * cores;
+const callers = 2 * cores;
 
 /** Signing in through the whole service against bare compares, turn by turn; then what else still works in a flood. */
 export const login: Row = async (log) => {
@@ -37,10 +39,12 @@ async function throughput({ url }: MeasuredService, log: (line: string) => void)
   const ratios: number[] = [];
   const rates: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    const before = await perSecond(cores, secondsEach / 2, compare);
-    const logins = await perSecond(callers, secondsEach, signIn);
-    const after = await perSecond(cores, secondsEach / 2, compare);
-    const bare = (before + after) / 2;
+    const measured: { logins: number; bare: number }[] = [];
+    for (let turn = 0; turn < turns; turn++) {
+      const bare = await perSecond(cores, secondsEach, compare);
+      measured.push({ bare, logins: await perSecond(callers, secondsEach, signIn) });
+    }
+    const [logins, bare] = [mean(measured.map((turn) => turn.logins)), mean(measured.map((turn) => turn.bare))];
     log(`${logins.toFixed(1)} sign-ins a second, ${bare.toFixed(1)} bare compares: ${(logins / bare).toFixed(3)}`);
     ratios.push(logins / bare);
     rates.push(logins);
@@ -55,7 +59,7 @@ async function throughput({ url }: MeasuredService, log: (line: string) => void)
 
 async function registerAccounts(send: Send): Promise<string[]> {
   const people = Array.from({ length: accounts }, () => registration());
-  for (const person of people) await expectStatus(201, send("POST", "/api/v1/users/customers/", person));
+  for (const person of people) expectStatus(201, await send("POST", "/api/v1/users/customers/", person));
   return people.map(({ email }) => email);
 }
 
@@ -63,18 +67,21 @@ function signInsOf(send: Send, emails: readonly string[]): () => Promise<void> {
   let next = 0;
   return async () => {
     const email = emails[next++ % emails.length];
-    await expectStatus(200, send("POST", "/api/v1/tokens/", { email, password }));
+    const signIn = () => send("POST", "/api/v1/tokens/", { email, password });
+    let status = await signIn();
+    // A busy machine lets hashes wait too long: only those that came through count.
+    while (status === 503) status = await signIn();
+    expectStatus(200, status);
   };
 }
 
-async function expectStatus(wanted: number, answer: Promise<number>): Promise<void> {
-  const status = await answer;
+function expectStatus(wanted: number, status: number): void {
   if (status !== wanted) throw new Error(`${status} and not ${wanted}`);
 }
 
 async function duringFlood(service: MeasuredService, log: (line: string) => void): Promise<Figure[]> {
   const send = httpClient(service.url);
-  const live = () => expectStatus(200, send("GET", "/health/live"));
+  const live = async () => expectStatus(200, await send("GET", "/health/live"));
   const flood: Flood = { url: service.url, callers: 200, seconds: 15 };
   const probed = await service.probe();
   const flooding = once(

@@ -13,7 +13,10 @@ export interface GrpcCall {
  */
 export class GrpcConnection {
   readonly #socket: Socket;
-  readonly #open = new Map<number, { readonly call: GrpcCall; readonly sentAt: number; received: number; right: boolean }>();
+  readonly #open = new Map<
+    number,
+    { readonly call: GrpcCall; readonly sentAt: number; received: number; right: boolean }
+  >();
   readonly #firstHeaders: Buffer;
   readonly #onEnd: (milliseconds: number, right: boolean) => void;
   #out: Buffer[] = [];
@@ -33,7 +36,10 @@ export class GrpcConnection {
       literal(USER_AGENT, "identity-bench/1"),
     ]);
     this.#socket = connect(Number(port), host).setNoDelay(true);
-    this.#socket.on("data", (chunk) => this.#receive(chunk)).on("close", () => this.#lost()).on("error", () => undefined);
+    this.#socket
+      .on("data", (chunk) => this.#receive(chunk))
+      .on("close", () => this.#lost())
+      .on("error", () => undefined);
     this.#write(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
     this.#write(frame(SETTINGS, 0, 0, Buffer.alloc(0)));
     // Once and for all: the answers of 100 million calls.
@@ -127,7 +133,9 @@ const knownHeaders = Buffer.from([POST, HTTP, 0x80 | 66, 0x80 | 65, 0x80 | 64, 0
 const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value, "latin1")]);
 /** A literal that both sides remember; `name` 0: its name follows as well. */
 const literal = (name: number, value: string, onlyName = false): Buffer =>
-  onlyName ? Buffer.concat([Buffer.from([0x40]), text(value)]) : Buffer.concat([Buffer.from([0x40 | name]), text(value)]);
+  onlyName
+    ? Buffer.concat([Buffer.from([0x40]), text(value)])
+    : Buffer.concat([Buffer.from([0x40 | name]), text(value)]);
 
 /** A gRPC message: not compressed, its length, and protobuf. */
 export function message(protobuf: Buffer): Buffer {

@@ -1,4 +1,5 @@
 /** A thread that signs in with wrong passwords, as fast as so many callers can; says how often it got which status. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { parentPort, workerData } from "node:worker_threads";
 import { httpClient } from "./http.ts";
 
@@ -6,10 +7,12 @@ export interface Flood {
   readonly url: string;
   readonly callers: number;
   readonly seconds: number;
+  /** What a caller waits after it was refused; none comes again at once. */
+  readonly pauseMs?: number;
 }
 export type Statuses = Readonly<Record<number, number>>;
 
-const { url, callers, seconds } = workerData as Flood;
+const { url, callers, seconds, pauseMs = 0 } = workerData as Flood;
 const send = httpClient(url);
 const end = performance.now() + seconds * 1000;
 const statuses: Record<number, number> = {};
@@ -18,6 +21,7 @@ const flood = async (caller: number): Promise<void> => {
     const email = `flood-${caller}-${nth}@example.com`;
     const status = await send("POST", "/api/v1/tokens/", { email, password: "wrong horse battery" });
     statuses[status] = (statuses[status] ?? 0) + 1;
+    if (status === 503 && pauseMs > 0) await sleep(pauseMs);
   }
 };
 await Promise.all(Array.from({ length: callers }, (_, caller) => flood(caller)));

@@ -39,7 +39,11 @@ function watch(): () => Delays {
     void readFile(import.meta.filename).then(() => fs.record(took()));
   }, 20).unref();
   return () => {
-    const p99 = { eventLoop: eventLoop.percentile(99) / 1e6, dns: dns.percentile(99) / 1e6, fs: fs.percentile(99) / 1e6 };
+    const p99 = {
+      eventLoop: eventLoop.percentile(99) / 1e6,
+      dns: dns.percentile(99) / 1e6,
+      fs: fs.percentile(99) / 1e6,
+    };
     for (const histogram of [eventLoop, dns, fs]) histogram.reset();
     return p99;
   };
@@ -75,8 +79,8 @@ const answers: Readonly<Record<Question["about"], () => unknown>> = {
 };
 
 if (isMainThread) {
-  process.on("message", async ({ id, about }: Question) => {
-    process.send?.({ id, answer: await answers[about]() });
+  process.on("message", ({ id, about }: Question) => {
+    void Promise.resolve(answers[about]()).then((answer) => process.send?.({ id, answer }));
   });
   // Whoever measures is gone.
   process.on("disconnect", () => process.exit(1));

@@ -5,7 +5,7 @@ import { jsonVersion, readAccount, writeAccount } from "./account-json.ts";
 import { Circuit } from "./circuit.ts";
 
 /** The longest that a request waits for Redis, in ms; PostgreSQL answers about as fast. */
-const commandTimeoutMs = 50;
+const waitMs = 50;
 /** How long the least revision is remembered: a broken network may deliver late what was sent before a change. */
 const rememberMs = 60_000;
 
@@ -24,8 +24,9 @@ elseif revision > least then redis.call("del", KEYS[2]) end`;
 /** Shared by all nodes, which are all told of a change as well: clearing twice is no different from clearing once. */
 export function redisCache(url: string, log: Log): AccountCache {
   const redis = new Redis(url, {
-    commandTimeout: commandTimeoutMs,
     connectTimeout: 1000,
+    // Of the handshake; nobody waits for other commands this long.
+    commandTimeout: 1000,
     disconnectTimeout: 200,
     retryStrategy: (times) => Math.min(100 * times, 1000),
     // What could not be sent or was not answered is done without, and never sent later: it would be out of date.
@@ -40,7 +41,7 @@ export function redisCache(url: string, log: Log): AccountCache {
   redis.on("ready", () => (connectionProblem = undefined));
   const withReason = async <T>(command: Promise<T>): Promise<T> => {
     try {
-      return await command;
+      return await soon(command);
     } catch (error) {
       throw connectionProblem === undefined ? error : new Error(connectionProblem, { cause: error });
     }
@@ -69,4 +70,13 @@ export function redisCache(url: string, log: Log): AccountCache {
     outdated: (id, revision) => keep(id, revision, ""),
     close: () => redis.disconnect(),
   };
+}
+
+/** Gives up after a while; not before what has arrived is read: it may be this process that was slow. */
+function soon<T>(command: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => reject(new Error(`no answer within ${waitMs} ms`));
+    const timer = setTimeout(() => setImmediate(giveUp), waitMs);
+    command.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }

@@ -37,6 +37,17 @@ export async function signUp(
   return { id, email: body.email, client, token: client.cookie("access_token") ?? "" };
 }
 
+/**
+ * As a client that comes again when it is told to: hashing steps back behind everything else, and many who want it at once
+ * may be too many on a busy machine.
+ */
+export async function patiently(ask: () => Promise<Answer>): Promise<Answer> {
+  return await eventually("an answer that is not 503", async () => {
+    const answer = await ask();
+    return answer.status === 503 ? undefined : answer;
+  });
+}
+
 type MailingStand = Pick<TestStand, "mails">;
 
 /** The path of the newest link of a kind (`verify`, `reset-password`, …) mailed to an address, once there are so many. */

@@ -63,7 +63,7 @@ describeWithNats("a token that is taken back, on three nodes over NATS", () => {
     }
   }, 120_000);
 
-  test(`${trials} of each kind with every broadcast lost: within 5 s, and not sooner by another way`, async () => {
+  test(`${trials} of each kind, every broadcast lost: they refuse within 5 s, by their poll`, async () => {
     const platform = await startPlatform({ TRANSPORTER: nats.url }, [dropRevocations]);
     const watched: Promise<Times>[] = [];
     for (const kind of kinds) {

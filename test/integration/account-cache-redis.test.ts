@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
 import { afterAll, afterEach, beforeAll, expect, jest, test } from "@jest/globals";
 import { Redis } from "ioredis";
 import { silentLog, type Log } from "../../lib/log.ts";
@@ -283,6 +285,26 @@ describeWithRedis("Redis cache: Redis in trouble", () => {
     await proxy.restore();
     expect(await timed(() => works(cache))).toBeLessThan(3000);
     expect(await raw.exists(keyOf(id), `${keyOf(id)}:least`)).toBe(0);
+  });
+
+  test("a connection that has gone silent (its host is no more): another one takes its place", async () => {
+    const near: Socket[] = [];
+    const server = createServer((socket) => {
+      near.push(socket.on("error", () => undefined));
+      socket.pipe(connect(redis.port, "127.0.0.1")).pipe(socket);
+    });
+    await once(server.listen(0, "127.0.0.1"), "listening");
+    const { port } = server.address() as AddressInfo;
+    const cache = openCache(`redis://127.0.0.1:${port}`);
+    await works(cache);
+    for (const socket of near) socket.unpipe();
+    const first = near.length;
+    expect(await cache.get(newId())).toBeUndefined();
+    await works(cache);
+    expect(near.length).toBeGreaterThan(first);
+    cache.close();
+    for (const socket of near) socket.destroy();
+    server.close();
   });
 
   test("not there at the start: the node starts, and uses it when it comes", async () => {

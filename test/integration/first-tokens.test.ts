@@ -55,7 +55,6 @@ test("2,000 tokens that a node meets for the first time, 128 in flight: at most 
     return questions;
   };
   const first = await askAll();
-  console.log(first);
   expect(first).toBeGreaterThan(0);
   expect(first).toBeLessThanOrEqual(40);
   expect(await askAll()).toBe(0);

@@ -43,7 +43,10 @@ export async function missingInSource(source: Sql): Promise<string[]> {
   return missing;
 }
 
-/** The next accounts after an id, in the order of their ids. */
+/**
+ * The next accounts after an id, in the order of their ids. The second look at that id is for a merge join, which would
+ * otherwise go through the profiles from the first one on, for every page.
+ */
 export async function readSourceUsers(
   source: Sql,
   page: { readonly verified: boolean; readonly after: number; readonly limit: number },
@@ -52,7 +55,7 @@ export async function readSourceUsers(
     `select u.id, u.email, u.password, u.role, u.is_active, u.is_email_verified, u.is_staff,
        u.last_login::text, u.date_joined::text, p.user_id is not null as has_profile,
        p.first_name, p.last_name, p.phone, p.birth_date::text, p.image_url
-     from users_user u left join users_userprofile p on p.user_id = u.id
+     from users_user u left join users_userprofile p on p.user_id = u.id and p.user_id > $2
      where u.is_email_verified = $1 and u.id > $2 order by u.id limit $3`,
     [page.verified, page.after, page.limit],
   );

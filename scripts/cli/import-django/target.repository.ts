@@ -10,10 +10,11 @@ export interface Existing {
   readonly version: number;
 }
 
+/** The ids a second time, or all that was ever imported is read for each batch. */
 export async function findExisting(sql: Sql, ids: readonly number[]): Promise<Map<number, Existing>> {
   const rows = await sql.query<Existing>(
     `select u.id, u.version, i.source_hash as "sourceHash"
-     from users u left join imported_users i on i.user_id = u.id where u.id = any($1)`,
+     from users u left join imported_users i on i.user_id = u.id and i.user_id = any($1) where u.id = any($1)`,
     [ids],
   );
   return new Map(rows.map((row) => [row.id, row]));

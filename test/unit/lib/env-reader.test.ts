@@ -161,6 +161,41 @@ describe("EnvReader.duration", () => {
   );
 });
 
+describe("EnvReader.date", () => {
+  const date = (value: string | undefined) => read(value, (reader) => reader.date("X"));
+
+  test.each([
+    ["2026-12-31", "2026-12-31T00:00:00.000Z"],
+    ["2028-02-29", "2028-02-29T00:00:00.000Z"],
+    ["2026-12-31T18:30Z", "2026-12-31T18:30:00.000Z"],
+    ["2026-12-31T18:30:15Z", "2026-12-31T18:30:15.000Z"],
+    ["2026-12-31T18:30:15.250Z", "2026-12-31T18:30:15.250Z"],
+  ])("%s is %s", (text, moment) => {
+    expect(date(text)).toEqual(ok(Date.parse(moment)));
+  });
+
+  test("unset is none", () => {
+    expect(date(undefined)).toEqual(ok(undefined));
+  });
+
+  test.each([
+    ["a number", "1798675200"],
+    ["another order", "31-12-2026"],
+    ["without a zone: whose midnight would that be?", "2026-12-31T18:30:00"],
+    ["another zone", "2026-12-31T18:30:00+02:00"],
+    ["the 13th month", "2026-13-01"],
+    ["31 February, which V8 reads as 3 March", "2026-02-31"],
+    ["29 February of a common year", "2026-02-29T00:00:00Z"],
+    ["25 o'clock", "2026-12-31T25:00:00Z"],
+    ["24 o'clock", "2026-12-31T24:00:00Z"],
+    ["a word behind it", "2026-12-31 soon"],
+    ["a word", "tomorrow"],
+  ])("%s is refused", (_, text) => {
+    const problems = ["X must be a date such as 2026-12-31 or 2026-12-31T18:00:00Z"];
+    expect(date(text)).toEqual({ value: undefined, problems });
+  });
+});
+
 describe("EnvReader.oneOf and list", () => {
   const oneOf = (value: string | undefined) => read(value, (reader) => reader.oneOf("X", ["red", "green"], "red"));
   const list = (value: string | undefined) => read(value, (reader) => reader.list("X", ["a", "b", "c"]));

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as realPause } from "node:timers/promises";
 import { ServiceError } from "../../../../lib/errors.ts";
 import { AccessStates, type AccessSource } from "../../../../mixins/access-guard/access-states.ts";
 import type { AccessChanges, AccessState } from "../../../../mixins/accounts/access.repository.ts";
@@ -52,11 +52,18 @@ function heldStates() {
   /** The nth question, once its turn has come. */
   const question = async (nth: number): Promise<Question> => {
     await nextTurn();
+    for (let tries = 0; questions.length <= nth && tries < 1000; tries++) await realPause(1);
     const asked = questions[nth];
     if (!asked) throw new Error(`there were ${questions.length} questions`);
     return asked;
   };
-  return { states, load, known, question, questions, changes };
+  /** As the first question. */
+  const loadNow = async (userId: number): Promise<void> => {
+    const loading = load(userId);
+    await (await question(0)).answer(stateOf(userId));
+    await loading;
+  };
+  return { states, load, loadNow, known, question, questions, changes };
 }
 /** Over one that answers at once: with what `stand` says, or a good state. */
 function openStates(stand: Record<number, Partial<AccessState>> = {}) {
@@ -126,6 +133,20 @@ describe("access states: asking", () => {
     await next.answer(stateOf(2), stateOf(3), stateOf(4));
     expect(await Promise.all(others)).toHaveLength(3);
     expect(questions).toHaveLength(2);
+  });
+
+  test("those who come right after an answer share a question as well", async () => {
+    const { load, question } = heldStates();
+    const first = load(1);
+    await (await question(0)).answer(stateOf(1));
+    await first;
+    const others = [load(2)];
+    await nextTurn();
+    others.push(load(3));
+    const next = await question(1);
+    expect(next.of).toEqual([2, 3]);
+    await next.answer(stateOf(2), stateOf(3));
+    expect(await Promise.all(others)).toHaveLength(2);
   });
 
   test("more than 500: as many questions as it takes, all at once", async () => {
@@ -283,18 +304,31 @@ describe("access states: the sync", () => {
   });
 
   test("a read begun before it that is older than what it tells is asked for again", async () => {
-    const { states, load, question, changes } = heldStates();
+    const { states, load, loadNow, question, changes } = heldStates();
+    await loadNow(1);
     const wanted = load(7);
-    const { answer } = await question(0);
+    const { answer } = await question(1);
     changes.mockResolvedValue({ accounts: [{ user_id: 7, revision: 2 }], session_ids: [] });
     await states.sync();
     await answer(stateOf(7));
-    await (await question(1)).answer(stateOf(7, { revision: 2 }));
+    await (await question(2)).answer(stateOf(7, { revision: 2 }));
     expect(await wanted).toMatchObject({ account: { revision: 2 } });
   });
 
+  test("asks nobody while nothing is known", async () => {
+    const { states, load, changes } = openStates();
+    pass(600);
+    await states.sync();
+    expect(changes).not.toHaveBeenCalled();
+    await load(7);
+    pass(2);
+    await states.sync();
+    expect(changes.mock.calls).toEqual([[32]]);
+  });
+
   test("looks 30 s back, and further by as long as it heard nothing", async () => {
-    const { states, changes } = openStates();
+    const { states, load, changes } = openStates();
+    await load(7);
     pass(2);
     await states.sync();
     pass(40);
@@ -316,23 +350,26 @@ describe("access states: the sync", () => {
     expect(known(7)).toBeDefined();
   });
 
-  test("after more than five minutes of silence as well", async () => {
+  test("after a long silence: what is older than five minutes no longer counts, of all else the changes are listed", async () => {
     const { states, load, known, changes } = openStates();
     await load(7);
-    pass(301);
+    pass(1000);
+    await load(8);
+    pass(299);
     await states.sync();
-    expect([known(7), changes.mock.calls]).toEqual([undefined, [[30]]]);
+    expect([known(7), known(8), changes.mock.calls]).toEqual([undefined, expect.anything(), [[330]]]);
   });
 
   test("forgotten during a load: what was read before is asked for again", async () => {
-    const { states, load, known, question, changes } = heldStates();
+    const { states, load, loadNow, known, question, changes } = heldStates();
+    await loadNow(1);
     const wanted = load(7);
-    const { answer } = await question(0);
+    const { answer } = await question(1);
     changes.mockResolvedValueOnce(null);
     await states.sync();
     await answer(stateOf(7));
     expect(known(7)).toBeUndefined();
-    await (await question(1)).answer(stateOf(7, { is_active: false }));
+    await (await question(2)).answer(stateOf(7, { is_active: false }));
     expect(await wanted).toMatchObject({ account: { is_active: false } });
   });
 });
@@ -394,6 +431,16 @@ describe("access states: what nobody tells, an account deleted by hand for one",
     pass(2);
     await states.sync();
     expect(known(7)).toBeUndefined();
+  });
+
+  test("the same for a session whose account was asked for again since", async () => {
+    const { states, load, known } = openStates();
+    await load(7);
+    pass(200);
+    await states.load(7, "another session");
+    pass(101);
+    await states.sync();
+    expect([known(7), states.known(7, "another session")]).toEqual([undefined, expect.anything()]);
   });
 
   test("but nothing gets too old while the source is away: the 30 s are for everybody", async () => {

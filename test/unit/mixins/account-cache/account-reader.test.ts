@@ -117,17 +117,20 @@ describe("account reader: a change", () => {
 
   test("a read from before it that ends first: the cache stays empty, the next one reads", async () => {
     const database = slowDatabase(before);
-    const reader = new AccountReader(memoryCache(), database.read);
+    const cache = memoryCache();
+    const reader = new AccountReader(cache, database.read);
     const early = reader.find(7);
     await settled();
     database.commit(after);
     reader.changed(7, 4);
     database.answer(0);
-    await early;
+    expect(await early).toEqual(before);
+    expect(await cache.get(7)).toBeUndefined();
     const late = reader.find(7);
     await settled();
     database.answer(1);
     expect(await late).toEqual(after);
+    expect(await cache.get(7)).toEqual(after);
   });
 
   test("the end of a read from before it does not take the place of the one that runs", async () => {

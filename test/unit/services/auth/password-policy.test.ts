@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { ServiceError } from "../../../../lib/errors.ts";
-import { checkNewPassword } from "../../../../services/auth/password-policy.ts";
+import type { Account } from "../../../../mixins/accounts/account.ts";
+import { checkAccountPassword, checkNewPassword } from "../../../../services/auth/password-policy.ts";
 import { thrown } from "../../helpers.ts";
 
 const known = ["anna.kowalska@example.com", "Anna", "Kowalska-Nowak", "Eat Express"];
@@ -84,5 +85,30 @@ describe("checkNewPassword: what is refused", () => {
 
   test("the field that was sent is the field that is named", () => {
     expect(sentenceFor("short", "new_password")).toBe(tooShort);
+  });
+});
+
+describe("checkAccountPassword", () => {
+  const check = (password: string) => () =>
+    checkAccountPassword({ companyName: "Eat Express" }, "new_password", password, account);
+  const account = {
+    email: "anna.kowalska@example.com",
+    profile: { firstName: "Katarzynowa", lastName: "Kowalska-Nowak" },
+  } as Account;
+
+  test.each([
+    ["the address", "anna.kowalska@example.com"],
+    ["the address's name", "Anna.Kowalska12"],
+    ["the first name", "katarzynowa"],
+    ["the last name", "kowalska-nowak"],
+    ["the company", "EatExpress"],
+  ])("%s: refused at the field that was sent", (_, password) => {
+    const error = thrown(check(password));
+    const fields = { new_password: "This password is too similar to your personal information." };
+    expect(error instanceof ServiceError && [error.type, error.data.fields]).toEqual(["invalid_input", fields]);
+  });
+
+  test("what is not about the account is accepted", () => {
+    expect(check("seven bicycles in the rain")).not.toThrow();
   });
 });

@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import pg from "pg";
+import type { Figure, Row } from "../row.ts";
+import { httpClient, type Send } from "../support/http.ts";
+import { median } from "../support/measure.ts";
+import { createStand, startNode } from "../support/service.ts";
+import { password, registration } from "../../test/support/people.ts";
+
+const samples = Number(process.env["BENCH_SAMPLES"] ?? 300);
+const warmUp = 20;
+const accounts = 20;
+
+/**
+ * What a stranger can learn by the clock: whether an address is known, and whether its account is active. Sending the
+ * verification link again is not here: it takes a session, and no address.
+ */
+export const enumeration: Row = async (log) => {
+  const stand = await createStand();
+  const node = await startNode(stand, { PASSWORD_HASH_COST: "10" }, { anyCore: true });
+  const client = new pg.Client(stand.database);
+  await client.connect();
+  try {
+    const send = httpClient(node.url);
+    const [active, inactive] = [await register(send), await register(send)];
+    await client.query("update users set is_active = false where email = any($1)", [inactive]);
+    const figures: Figure[] = [];
+    for (const [name, pair] of Object.entries(pairsOf(send, active, inactive))) {
+      figures.push(differenceOf(name, await interleaved(pair), log));
+    }
+    return figures;
+  } finally {
+    await client.end();
+    await node.stop();
+    await stand.stop();
+  }
+};
+
+/** @returns milliseconds */
+type Timed = () => Promise<number>;
+type Pair<T> = readonly [T, T];
+
+function pairsOf(send: Send, active: readonly string[], inactive: readonly string[]): Record<string, Pair<Timed>> {
+  const signIn = (email: string, typed: string) => send("POST", "/api/v1/tokens/", { email, password: typed });
+  const ask = (email: string) => send("POST", "/api/v1/users/password-reset/", { email });
+  const one = (of: readonly string[]) => of[Math.floor(Math.random() * of.length)] ?? "";
+  const nobody = () => `nobody.${randomUUID()}@example.com`;
+  const wrong = "wrong horse battery";
+  const refused = (email: () => string, typed: string) => () => timeOf(401, () => signIn(email(), typed));
+  const asked = (email: () => string) => () => timeOf(200, () => ask(email()));
+  // Mail is written and sent after the answer, by the same process: whoever asks again at once must not feel it.
+  const askedBefore = (email: () => string) => async () => {
+    await ask(email());
+    return await timeOf(200, () => send("GET", "/health/live"));
+  };
+  const [known, off] = [() => one(active), () => one(inactive)];
+  return {
+    "sign-in: known / unknown address": [refused(known, wrong), refused(nobody, wrong)],
+    "sign-in: wrong password / inactive": [refused(known, wrong), refused(off, password)],
+    "reset: known / unknown address": [asked(known), asked(nobody)],
+    "reset: active / inactive": [asked(known), asked(off)],
+    "right after a reset: known / unknown address": [askedBefore(known), askedBefore(nobody)],
+  };
+}
+
+/** One of each in turn, in an order that nobody knows before: what one leaves behind falls on both. */
+async function interleaved(jobs: Pair<Timed>): Promise<Pair<readonly number[]>> {
+  const times: Pair<number[]> = [[], []];
+  for (let nth = -warmUp; nth < samples; nth++) {
+    for (const which of Math.random() < 0.5 ? ([0, 1] as const) : ([1, 0] as const)) {
+      const ms = await jobs[which]();
+      if (nth >= 0) times[which].push(ms);
+    }
+  }
+  return times;
+}
+
+/** Within 5 % of each other, or a millisecond: less drowns in any network. */
+function differenceOf(name: string, times: Pair<readonly number[]>, log: (line: string) => void): Figure {
+  const [a, b] = [median(times[0]), median(times[1])];
+  const difference = Math.abs(a - b);
+  const percent = (100 * difference) / Math.max(a, b);
+  log(`${name}: ${a.toFixed(2)} / ${b.toFixed(2)} ms, ${percent.toFixed(1)} % apart, ${samples} samples each`);
+  return { name, value: difference, unit: "ms between medians", atMost: Math.max(1, 0.05 * Math.min(a, b)) };
+}
+
+async function register(send: Send): Promise<string[]> {
+  const people = Array.from({ length: accounts }, () => registration());
+  for (const person of people) await timeOf(201, () => send("POST", "/api/v1/users/customers/", person));
+  return people.map(({ email }) => email);
+}
+
+async function timeOf(wanted: number, job: () => Promise<number>): Promise<number> {
+  const begun = performance.now();
+  const status = await job();
+  if (status !== wanted) throw new Error(`${status} and not ${wanted}`);
+  return performance.now() - begun;
+}

@@ -1,0 +1,67 @@
+import { Agent, request } from "node:http";
+import type { Row } from "../row.ts";
+import { contest, middle, type Contestant } from "../support/contest.ts";
+import { cores, pinned } from "../support/cores.ts";
+import { createStand, startNode, type MeasuredNode } from "../support/service.ts";
+import { signedIn, type SignedIn } from "../support/signed-in.ts";
+
+const callers = 32;
+const goal = 500;
+
+/** Refresh tokens exchanged by people of whom each has the newest; PostgreSQL commits every exchange to disk. */
+export const refresh: Row = pinned(async (log) => {
+  const stand = await createStand();
+  const people = await signedIn(stand, callers);
+  const node = await startNode(stand);
+  try {
+    const rounds = await contest({ ours: exchanges(node, people) }, log);
+    const [perSecond, cpu] = [middle(rounds, "perSecond", "ours"), middle(rounds, "cpu", "ours")];
+    const onOneCore = cores ? { atLeast: goal } : {};
+    return [
+      { name: "exchanges, the service on one core", value: perSecond, unit: "per second", ...onOneCore },
+      { name: "exchanges by the service's CPU time", value: 1e6 / cpu, unit: "per core and second", atLeast: goal },
+      { name: "p99", value: middle(rounds, "p99", "ours"), unit: "ms" },
+    ];
+  } finally {
+    await node.stop();
+    await stand.stop();
+  }
+});
+
+function exchanges(node: MeasuredNode, people: readonly SignedIn[]): Contestant {
+  const agent = new Agent({ keepAlive: true, maxSockets: callers });
+  const tokens = people.map(({ refreshToken }) => refreshToken);
+  return {
+    turn: async (seconds) => {
+      const times: number[] = [];
+      const before = await node.usage();
+      const began = performance.now();
+      const exchangeAll = async (_: string, owner: number): Promise<void> => {
+        while (performance.now() - began < seconds * 1000) {
+          const sent = performance.now();
+          tokens[owner] = await exchange(node.url, agent, tokens[owner] ?? "");
+          times.push(performance.now() - sent);
+        }
+      };
+      await Promise.all(tokens.map(exchangeAll));
+      const took = (performance.now() - began) / 1000;
+      return { cpu: (await node.usage()).cpu - before.cpu, seconds: took, times };
+    },
+  };
+}
+
+/** @returns the next refresh token. @throws Error when there is none */
+function exchange(url: string, agent: Agent, token: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { cookie: `refresh_token=${token}`, "content-type": "application/json", "content-length": 2 };
+    const sending = request(`${url}/api/v1/tokens/refresh/`, { method: "POST", agent, headers }, (response) => {
+      response.resume().once("end", () => {
+        const cookies = response.headers["set-cookie"] ?? [];
+        const next = cookies.map((cookie) => /^refresh_token=([^;]+);/.exec(cookie)?.[1]).find((text) => text);
+        if (next === undefined) reject(new Error(`a refresh token was refused: ${response.statusCode ?? 0}`));
+        else resolve(next);
+      });
+    });
+    sending.once("error", reject).end("{}");
+  });
+}
