@@ -27,7 +27,7 @@ interface Wanted {
   reads: number;
 }
 
-/** Of accounts and of sessions: 18 MB for both when they are full, however many there are in all. */
+/** Of accounts and of sessions: 20 MB for both when they are full, however many there are in all. */
 const maxEntries = 50_000;
 const batchSize = 500;
 const maxReads = 3;

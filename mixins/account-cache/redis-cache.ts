@@ -4,8 +4,8 @@ import { keptMs, type AccountCache } from "./account-cache.ts";
 import { jsonVersion, readAccount, writeAccount } from "./account-json.ts";
 import { Circuit } from "./circuit.ts";
 
-/** The longest that a request waits for Redis, in ms; PostgreSQL answers about as fast. */
-const waitMs = 50;
+/** PostgreSQL answers about as fast. */
+const longestWaitMs = 50;
 /** How long the least revision is remembered: a broken network may deliver late what was sent before a change. */
 const rememberMs = 60_000;
 
@@ -21,8 +21,11 @@ if revision > least then redis.call("set", KEYS[1], ARGV[1], "px", ${rememberMs}
 if account ~= "" then redis.call("set", KEYS[2], account, "px", ${keptMs})
 elseif revision > least then redis.call("del", KEYS[2]) end`;
 
-/** Shared by all nodes, which are all told of a change as well: clearing twice is no different from clearing once. */
-export function redisCache(url: string, log: Log): AccountCache {
+/**
+ * Shared by all nodes, which are all told of a change as well: clearing twice is no different from clearing once.
+ * @param waitMs the longest that a request waits for Redis
+ */
+export function redisCache(url: string, log: Log, waitMs = longestWaitMs): AccountCache {
   const redis = new Redis(url, {
     connectTimeout: 1000,
     // Of the handshake; nobody waits for other commands this long.
@@ -35,17 +38,13 @@ export function redisCache(url: string, log: Log): AccountCache {
     maxRetriesPerRequest: 0,
     disableClientInfo: true,
   });
-  // A command that finds no connection does not know why there is none.
-  let connectionProblem: string | undefined;
-  redis.on("error", (error: Error) => (connectionProblem = error.message));
-  redis.on("ready", () => (connectionProblem = undefined));
-  const withReason = async <T>(command: Promise<T>): Promise<T> => {
-    try {
-      return await soon(command);
-    } catch (error) {
-      throw connectionProblem === undefined ? error : new Error(connectionProblem, { cause: error });
-    }
-  };
+  // A command that finds no connection does not know why there is none; told once for as long as there is none.
+  let isTold = false;
+  redis.on("ready", () => (isTold = false));
+  redis.on("error", ({ message }: Error) => {
+    if (!isTold) log.warn({ reason: message }, "no connection to Redis");
+    isTold = true;
+  });
 
   // A connection that takes everything and answers nothing is replaced; what still waits in it is thrown away.
   const reads = new Circuit("reading from Redis", log, () => {
@@ -57,12 +56,12 @@ export function redisCache(url: string, log: Log): AccountCache {
     return [`${key}:least`, key] as const;
   };
   const keep = async (id: number, revision: number, account: string): Promise<void> => {
-    await writes.attempt(() => withReason(redis.eval(keepNewest, 2, ...keys(id), revision, account)));
+    await writes.attempt(() => within(waitMs, redis.eval(keepNewest, 2, ...keys(id), revision, account)));
   };
 
   return {
     get: async (id) => {
-      const json = await reads.attempt(() => withReason(redis.get(keys(id)[1])));
+      const json = await reads.attempt(() => within(waitMs, redis.get(keys(id)[1])));
       const account = typeof json === "string" ? readAccount(json) : undefined;
       return account?.id === id ? account : undefined;
     },
@@ -73,7 +72,7 @@ export function redisCache(url: string, log: Log): AccountCache {
 }
 
 /** Gives up after a while; not before what has arrived is read: it may be this process that was slow. */
-function soon<T>(command: Promise<T>): Promise<T> {
+function within<T>(waitMs: number, command: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = () => reject(new Error(`no answer within ${waitMs} ms`));
     const timer = setTimeout(() => setImmediate(giveUp), waitMs);

@@ -28,6 +28,9 @@ const sweepMs = 10 * 60_000;
 /** The stories with credentials. The only service that ever sees a password. */
 export default function authService(node: Node): ServiceSchema {
   const deps = openAuth(node.config, openServiceDatabase(node, "auth", 10), node.log, node.clock);
+  // Connections of their own: a flood of sign-ins must hold up neither the checks that every page waits for nor the loops.
+  const checks = openServiceDatabase(node, "auth-checks", 3);
+  const chores = openServiceDatabase(node, "auth-chores", 1);
   let resets: Loop | undefined;
   let sweeping: Loop | undefined;
   return {
@@ -55,21 +58,21 @@ export default function authService(node: Node): ServiceSchema {
         await deps.db.query("select 1 from users limit 1");
         return { status: "ok" };
       },
-      accessStates: ({ of }) => accessStates(deps, of),
-      accessChanges: ({ seconds }) => accessChanges(deps, seconds),
+      accessStates: ({ of }) => accessStates(checks, of),
+      accessChanges: ({ seconds }) => accessChanges(checks, seconds),
     }),
     events: {
       "password-reset.requested": () => resets?.wake(),
       "request.abandoned": ({ params }: Context<{ call: string }>) => deps.passwords.abandon(params.call),
     },
     started: () => {
-      resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest(deps));
-      sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(deps.db));
+      resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest({ ...deps, db: chores }));
+      sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(chores));
     },
     stopped: async () => {
       await Promise.all([resets?.stop(), sweeping?.stop()]);
       await deps.passwords.close();
-      await deps.db.close();
+      await Promise.all([deps.db, checks, chores].map((db) => db.close()));
     },
   };
 }

@@ -174,7 +174,7 @@ describe("authorize: what the handler gets", () => {
   });
 
   test("is the system's actor where nobody was named", async () => {
-    expect((await seen({})).actor).toEqual({ principal: undefined, requestId: "", ip: "", userAgent: "" });
+    expect((await seen({})).actor).toEqual({ principal: undefined, call: "", requestId: "", ip: "", userAgent: "" });
   });
 
   test("stays what it was when a nested call writes its own meta into ours", async () => {

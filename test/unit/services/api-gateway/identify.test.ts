@@ -27,6 +27,7 @@ describe("identify: where the token comes from", () => {
     expect(check.mock.calls).toEqual([[token]]);
     expect(actor).toEqual({
       principal: principal(),
+      call: expect.stringMatching(/^[0-9a-f-]{36}$/) as unknown,
       requestId: "request-1",
       traceparent: expect.stringMatching(/^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/) as unknown,
       ip: "192.0.2.1",
