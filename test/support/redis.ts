@@ -20,7 +20,7 @@ export async function startRedis(...options: readonly string[]): Promise<Running
   const child = spawn("redis-server", [...own, ...options], { stdio: "ignore" });
   const release = endWithThisProcess(child);
   child.unref();
-  const exited = once(child, "exit");
+  const exited = once(child, "exit").finally(release);
   exited.catch(() => undefined);
   await eventually("redis-server answers", async () => {
     const socket = connect(port, "127.0.0.1");
@@ -35,7 +35,6 @@ export async function startRedis(...options: readonly string[]): Promise<Running
     stop: async () => {
       child.kill("SIGTERM");
       await exited;
-      release();
     },
   };
 }

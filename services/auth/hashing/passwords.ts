@@ -85,7 +85,7 @@ export function createPasswords(config: Config["password"], log: Log): Passwords
 }
 
 /** A sign-in that also renews its hash waits twice, and a call is given up after 2.5 s (moleculer.config.ts). */
-const maxWaitMs = 1500;
+const maxWaitMs = 1200;
 
 /** What a core does in about that time (two cores: 31 compares a second at cost 10, PERFORMANCE.md). */
 const waitingPerCore = (cost: number): number => Math.max(1, Math.floor(16 * 2 ** Math.min(0, 10 - cost)));
