@@ -69,6 +69,8 @@ export interface Credentials {
   readonly id: number;
   readonly passwordHash: string;
   readonly isActive: boolean;
+  /** Raised by every change of the password; the same password under a new hash leaves it as it is. */
+  readonly sessionEpoch: number;
 }
 
 export async function findCredentials(
@@ -77,7 +79,8 @@ export async function findCredentials(
 ): Promise<Credentials | undefined> {
   const [where, value] = "id" in by ? ["id", by.id] : ["email_canonical", by.canonicalEmail];
   const [credentials] = await sql.query<Credentials>(
-    `select id, password_hash as "passwordHash", is_active as "isActive" from users where ${where} = $1`,
+    `select id, password_hash as "passwordHash", is_active as "isActive", session_epoch as "sessionEpoch"
+     from users where ${where} = $1`,
     [value],
   );
   return credentials;
@@ -88,9 +91,9 @@ export async function recordLogin(tx: Transaction, id: number): Promise<void> {
   tell(tx, id, await tx.query("update users set last_login = now() where id = $1 returning revision", [id]));
 }
 
-/** The same password under the current cost and pepper: no change either. */
-export async function replaceHash(tx: Transaction, id: number, passwordHash: string): Promise<void> {
-  await tx.query("update users set password_hash = $2 where id = $1", [id, passwordHash]);
+/** The same password under the current cost and pepper: no change either. Nothing happens when it is another one by now. */
+export async function renewHash(tx: Transaction, id: number, from: string, to: string): Promise<void> {
+  await tx.query("update users set password_hash = $3 where id = $1 and password_hash = $2", [id, from, to]);
 }
 
 /** An address that waits for its confirmation: nothing about the account has changed yet, so there is no event. */

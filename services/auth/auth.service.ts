@@ -63,7 +63,10 @@ export default function authService(node: Node): ServiceSchema {
     }),
     events: {
       "password-reset.requested": () => resets?.wake(),
-      "request.abandoned": ({ params }: Context<{ call: string }>) => deps.passwords.abandon(params.call),
+      "request.abandoned": ({ params }: Context<{ call: string }>) => {
+        deps.abandoned.add(params.call);
+        deps.passwords.abandon(params.call);
+      },
     },
     started: () => {
       resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest({ ...deps, db: chores }));

@@ -5,7 +5,7 @@ import { findAccount, lockAccount } from "../../mixins/accounts/accounts.reposit
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { lockLiveSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
-import { demandPassword, demandUnchangedPassword } from "./demand-password.ts";
+import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
@@ -21,13 +21,12 @@ export async function changePassword(
   const before = await findAccount(deps.db, userId);
   if (!before) throw new ServiceError("not_authenticated");
   checkAccountPassword(deps.config, "new_password", input.new_password, before);
-  const checkedHash = await demandPassword(deps, userId, input.current_password, actor);
+  await demandPassword(deps, userId, input.current_password, actor);
   const passwordHash = await deps.passwords.hash(input.new_password, actor);
   const tokens = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     const session = await lockLiveSession(tx, sessionId);
     if (!account?.isActive || !session) throw new ServiceError("session_ended");
-    await demandUnchangedPassword(tx, userId, checkedHash);
     const changed = await setPassword(tx, account, passwordHash, "password");
     await queuePasswordNotice(tx, changed);
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId });

@@ -3,6 +3,7 @@ import type { Config } from "../../lib/config.ts";
 import type { KeyRing } from "../../lib/keys.ts";
 import type { SecurityLog } from "../../lib/security-log.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import type { AbandonedCalls } from "./abandoned-calls.ts";
 import type { Passwords } from "./hashing/passwords.ts";
 
 /** What the stories with credentials stand on. */
@@ -13,4 +14,5 @@ export interface AuthDeps {
   readonly passwords: Passwords;
   readonly keys: { readonly access: KeyRing; readonly refresh: KeyRing; readonly oneTime: KeyRing };
   readonly securityLog: SecurityLog;
+  readonly abandoned: AbandonedCalls;
 }

@@ -6,6 +6,7 @@ import type { Actor } from "../../lib/principal.ts";
 import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
 import {
   consumeOneTimeToken,
@@ -17,6 +18,7 @@ import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkNewPassword } from "./password-policy.ts";
+import { queuePasswordNotice } from "./set-password.ts";
 
 type EmailLink = Params<typeof authContract.confirmEmail>;
 
@@ -31,7 +33,9 @@ export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Ac
   await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
-    await (passwordHash === undefined ? confirm(tx, account, tokenId) : undo(tx, account, tokenId, passwordHash));
+    if (passwordHash === undefined) return await confirm(tx, account, tokenId);
+    await queuePasswordNotice(tx, await undo(tx, account, tokenId, passwordHash));
+    await appendAudit(tx, "authn_password_change", actor, { subjectId: userId, details: { by: link.purpose } });
   });
   deps.securityLog("user_updated", actor, { subject_id: userId, change: link.purpose });
   return {};
@@ -60,7 +64,7 @@ async function confirm(tx: Transaction, account: Account, id: string): Promise<v
  * Whoever reads the old address did not want this. The address comes back, and everything that a thief may hold ends:
  * password, sessions and links.
  */
-async function undo(tx: Transaction, account: Account, id: string, passwordHash: string): Promise<void> {
+async function undo(tx: Transaction, account: Account, id: string, passwordHash: string): Promise<Account> {
   const address = await consumeOneTimeToken(tx, { id, userId: account.id, purpose: "undo-email" });
   const email = address === undefined ? undefined : readEmailAddress(address);
   if (!email) throw new ServiceError("invalid_link");
@@ -68,6 +72,6 @@ async function undo(tx: Transaction, account: Account, id: string, passwordHash:
   await endAllSessions(tx, account.id, "email");
   const secured = { passwordHash, pendingEmail: null };
   const owned = await changeAccount(tx, account, secured, { type: "user.password_changed", data: {} });
-  if (email.canonical === account.emailCanonical) return;
-  await changeAccount(tx, owned, { email, isEmailVerified: true }, { type: "user.email_changed", data: {} });
+  if (email.canonical === account.emailCanonical) return owned;
+  return await changeAccount(tx, owned, { email, isEmailVerified: true }, { type: "user.email_changed", data: {} });
 }

@@ -38,8 +38,8 @@ const sorted = (value: unknown): unknown =>
 /** The account that the same request has made before. */
 export interface Earlier {
   readonly userId: number;
-  /** The hash that the password was compared with. */
-  readonly checkedHash: string;
+  /** As it was when the password was compared. */
+  readonly sessionEpoch: number;
 }
 
 /**
@@ -81,5 +81,5 @@ async function madeBy(deps: AuthDeps, request: Repeatable, actor: Actor): Promis
   if (!matches || !credentials || !requestHash.equals(request.requestHash)) {
     throw new ServiceError("idempotency_key_reused");
   }
-  return { userId, checkedHash: credentials.passwordHash };
+  return { userId, sessionEpoch: credentials.sessionEpoch };
 }

@@ -1,12 +1,12 @@
 import type { Params } from "../../lib/contract.ts";
 import { readEmailAddress } from "../../lib/email-address.ts";
-import { ServiceError } from "../../lib/errors.ts";
+import { errorType, ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import {
   findCredentials,
   lockAccount,
   recordLogin,
-  replaceHash,
+  renewHash,
   type Credentials,
 } from "../../mixins/accounts/accounts.repository.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
@@ -21,7 +21,7 @@ type Input = Params<typeof authContract.login>;
  */
 export async function login(deps: AuthDeps, input: Input, actor: Actor): Promise<SessionTokens> {
   const checked = await checkCredentials(deps, input, actor);
-  // Again where another sign-in has renewed the hash of the same password while it was compared here.
+  // Again where every session was ended while the password was compared: it may be another one by now.
   const tokens =
     (await signIn(deps, input, checked, actor)) ??
     (await signIn(deps, input, await checkCredentials(deps, input, actor), actor));
@@ -44,22 +44,32 @@ async function checkCredentials(deps: AuthDeps, input: Input, actor: Actor): Pro
     deps.securityLog("authn_login_fail", actor, { subject_id: credentials?.id });
     throw new ServiceError("invalid_credentials");
   }
-  return { ...credentials, newHash: outdated ? await deps.passwords.hash(input.password, actor) : undefined };
+  return { ...credentials, newHash: outdated ? await hashAgain(deps, input.password, actor) : undefined };
 }
 
-/** @returns undefined when the hash is another one by now: the password may have been changed */
+/** Too many wait: the next sign-in may do it as well. */
+async function hashAgain({ passwords }: AuthDeps, password: string, actor: Actor): Promise<string | undefined> {
+  try {
+    return await passwords.hash(password, actor);
+  } catch (error) {
+    if (errorType(error) === "unavailable") return undefined;
+    throw error;
+  }
+}
+
+/** @returns undefined when the password may have been changed since it was compared */
 async function signIn(
   deps: AuthDeps,
   input: Input,
-  { id, passwordHash, newHash }: Checked,
+  { id, passwordHash, newHash, sessionEpoch }: Checked,
   actor: Actor,
 ): Promise<SessionTokens | undefined> {
   return await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, id);
     if (!account?.isActive) throw new ServiceError("invalid_credentials");
-    if ((await findCredentials(tx, { id }))?.passwordHash !== passwordHash) return undefined;
+    if (account.sessionEpoch !== sessionEpoch) return undefined;
     await recordLogin(tx, id);
-    if (newHash !== undefined) await replaceHash(tx, id, newHash);
+    if (newHash !== undefined) await renewHash(tx, id, passwordHash, newHash);
     return await startSession(deps, tx, account, actor, input.expires_session);
   });
 }

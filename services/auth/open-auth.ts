@@ -4,6 +4,7 @@ import { keyRing } from "../../lib/keys.ts";
 import type { Log } from "../../lib/log.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import type { Database } from "../../mixins/database/database.ts";
+import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AuthDeps } from "./deps.ts";
 import { createPasswords } from "./hashing/passwords.ts";
 
@@ -20,5 +21,6 @@ export function openAuth(config: Config, db: Database, log: Log, clock: Clock): 
       oneTime: keyRing(config.secrets, "one-time-token"),
     },
     securityLog: createSecurityLog(log),
+    abandoned: new AbandonedCalls(),
   };
 }

@@ -61,6 +61,8 @@ async function rotate(deps: AuthDeps, presented: PresentedToken, actor: Actor): 
     // The successor is still the current token, so nobody has used it.
     const again = session.previousRefreshHash && timingSafeEqual(presented.hash, session.previousRefreshHash);
     if (again && session.secondsSinceRotation <= graceSeconds) return { tokens };
+    // A request that its own client gave up and overtook; and a thief who hangs up has gained nothing.
+    if (deps.abandoned.has(actor.call)) return {};
     await endStolenSession(tx, account, session.id, actor);
     return { event: "authn_token_reuse", subjectId: account.id };
   });

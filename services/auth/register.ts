@@ -2,7 +2,7 @@ import type { Params, Result } from "../../lib/contract.ts";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { fullView } from "../../mixins/accounts/account.ts";
-import { findCredentials, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { createAccount } from "../../mixins/accounts/change-account.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -53,15 +53,14 @@ async function createOnce(
 /** The first answer was lost; its tokens lie nowhere, so there are new ones. */
 async function signInAgain(
   deps: AuthDeps,
-  { userId, checkedHash }: Earlier,
+  { userId, sessionEpoch }: Earlier,
   input: Registration,
   actor: Actor,
 ): Promise<Registered> {
   const registered = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     // The password may have been changed, or the account deactivated, while the hash was compared.
-    const unchanged = (await findCredentials(tx, { id: userId }))?.passwordHash === checkedHash;
-    if (!account?.isActive || !unchanged) throw new ServiceError("idempotency_key_reused");
+    if (!account?.isActive || account.sessionEpoch !== sessionEpoch) throw new ServiceError("idempotency_key_reused");
     const tokens = await startSession(deps, tx, account, actor, input.expires_session);
     return { user: fullView(account, deps.config.publicUrl, deps.clock.now()), tokens };
   });

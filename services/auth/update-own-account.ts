@@ -10,7 +10,7 @@ import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.reposit
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
-import { demandPassword, demandUnchangedPassword } from "./demand-password.ts";
+import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
 
 type Input = Params<typeof authContract.updateOwn>;
@@ -34,13 +34,12 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   );
   // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
   const email = typed?.canonical === before.emailCanonical ? undefined : typed;
-  const checkedHash = email && (await demandPassword(deps, before.id, input.current_password, actor));
+  if (email) await demandPassword(deps, before.id, input.current_password, actor);
 
   const after = await db.transaction(async (tx) => {
     const locked = await lockAccount(tx, before.id);
-    // While the password was compared somebody may have deactivated the account, or taken it over by a mailed link.
+    // While the password was compared somebody may have changed it, deactivated the account, or taken it over by a mail.
     if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch) throw new ServiceError("session_ended");
-    if (checkedHash !== undefined) await demandUnchangedPassword(tx, before.id, checkedHash);
     // Read again by what the account is now: its role may have changed, and the least age with it.
     const changed = await changeProfile(config, tx, locked, profileOf(locked));
     return email ? await requestNewEmail(deps, tx, changed, email) : changed;

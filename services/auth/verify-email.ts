@@ -6,12 +6,13 @@ import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, findCredentials, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { consumeOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
-import { setPassword } from "./set-password.ts";
+import { queuePasswordNotice, setPassword } from "./set-password.ts";
 
 type Link = Params<typeof authContract.verifyEmail>;
 type Form = Params<typeof authContract.verifyEmailByForm>;
@@ -47,9 +48,10 @@ async function verifyAndTakeOver(deps: AuthDeps, form: Form, password: string, a
   const passwordHash = await deps.passwords.hash(password, actor);
   await deps.db.transaction(async (tx) => {
     const verified = await confirm(deps, tx, form, id);
-    await setPassword(tx, verified, passwordHash, "registration-disowned");
+    await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "registration-disowned"));
+    await appendAudit(tx, "authn_password_change", actor, { subjectId: id, details: { by: "disowned registration" } });
   });
-  deps.securityLog("authn_password_change", actor, { subject_id: id });
+  deps.securityLog("authn_password_change", actor, { subject_id: id, by: "disowned registration" });
   return {};
 }
 

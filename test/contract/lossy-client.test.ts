@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Client } from "../support/client.ts";
 import { password } from "../support/people.ts";
@@ -46,6 +47,27 @@ test("a client that loses every third answer and retries: 1,000 refreshes later 
   expect(await sessionsOf(person)).toEqual([{ end_reason: null }]);
   expect(await service.query("select 1 from audit_log where subject_id = $1", [person.id])).toEqual([]);
 }, 120_000);
+
+test("a client that also hangs up in the middle, again and again, is overtaken by nobody but itself", async () => {
+  const person = await signUp(service);
+  const url = new URL(refresh, service.url);
+  let token = refreshTokenOf(person.client);
+  for (let round = 0; round < 200; round++) {
+    const headers = { cookie: `refresh_token=${token}` };
+    const givenUp = Array.from({ length: 3 }, async () => {
+      const signal = AbortSignal.timeout(Math.floor(Math.random() * 4));
+      await fetch(url, { method: "POST", headers, signal }).catch(() => undefined);
+    });
+    await Promise.any([Promise.all(givenUp), sleep(Math.random() * 4)]);
+    // Twice, so that a late one of those above finds its token out of use.
+    for (const _ of [1, 2]) {
+      const answer = await service.client().post(refresh, undefined, { headers: { cookie: `refresh_token=${token}` } });
+      expect([round, said(answer)]).toEqual([round, [200, {}]]);
+      token = setCookiesOf(answer)[1]?.value ?? "";
+    }
+  }
+  expect(await sessionsOf(person)).toEqual([{ end_reason: null }]);
+}, 60_000);
 
 describe("a thief who uses an old token once", () => {
   const steal = (token: string) =>

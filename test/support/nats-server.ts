@@ -23,7 +23,7 @@ export async function startNats(): Promise<RunningNats> {
   const child = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port)], { env, stdio: "ignore" });
   const release = endWithThisProcess(child);
   child.unref();
-  const exited = once(child, "exit");
+  const exited = once(child, "exit").finally(release);
   exited.catch(() => undefined);
   await eventually("nats-server answers", async () => {
     const socket = connect(port, "127.0.0.1");
@@ -38,7 +38,6 @@ export async function startNats(): Promise<RunningNats> {
       child.ref();
       child.kill("SIGTERM");
       await exited;
-      release();
     },
   };
 }
