@@ -33,7 +33,10 @@ export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Ac
   await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
-    if (passwordHash === undefined) { await confirm(tx, account, tokenId); return; }
+    if (passwordHash === undefined) {
+      await confirm(tx, account, tokenId);
+      return;
+    }
     await queuePasswordNotice(tx, await undo(tx, account, tokenId, passwordHash));
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId, details: { by: link.purpose } });
   });
