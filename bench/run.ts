@@ -15,6 +15,7 @@ import { memoryAndStart } from "./rows/memory-and-start.ts";
 import { refresh } from "./rows/refresh.ts";
 import { relay } from "./rows/relay.ts";
 import { revocation, revocationByPoll } from "./rows/revocation.ts";
+import { soak } from "./rows/soak.ts";
 import { twoNodes } from "./rows/two-nodes.ts";
 import { userList } from "./rows/user-list.ts";
 
@@ -33,14 +34,17 @@ const rows: Readonly<Record<string, Row>> = {
   twoNodes,
   firstTokens,
 };
+/** Only by name: half an hour. */
+const longRows: Readonly<Record<string, Row>> = { soak };
 const { values } = parseArgs({ options: { row: { type: "string" }, json: { type: "string" } } });
 const wanted = values.row === undefined ? Object.keys(rows) : [values.row];
 
 const results: (Figure & { row: string; met: boolean })[] = [];
 const skipped: string[] = [];
 for (const name of wanted) {
-  const row = rows[name];
-  if (!row) throw new Error(`no such row: ${name}; there are ${Object.keys(rows).join(", ")}`);
+  const all = { ...rows, ...longRows };
+  const row = all[name];
+  if (!row) throw new Error(`no such row: ${name}; there are ${Object.keys(all).join(", ")}`);
   try {
     const figures = await row((line) => console.error(`${name}: ${line}`));
     results.push(...figures.map((figure) => ({ row: name, ...figure, met: isMet(figure) })));

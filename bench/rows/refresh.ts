@@ -1,7 +1,8 @@
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import type { Row } from "../row.ts";
 import { contest, middle, type Contestant } from "../support/contest.ts";
 import { cores, pinned } from "../support/cores.ts";
+import { exchange } from "../support/exchange.ts";
 import { createStand, startNode, type MeasuredNode } from "../support/service.ts";
 import { signedIn, type SignedIn } from "../support/signed-in.ts";
 
@@ -48,20 +49,4 @@ function exchanges(node: MeasuredNode, people: readonly SignedIn[]): Contestant 
       return { cpu: (await node.usage()).cpu - before.cpu, seconds: took, times };
     },
   };
-}
-
-/** @returns the next refresh token. @throws Error when there is none */
-function exchange(url: string, agent: Agent, token: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const headers = { cookie: `refresh_token=${token}`, "content-type": "application/json", "content-length": 2 };
-    const sending = request(`${url}/api/v1/tokens/refresh/`, { method: "POST", agent, headers }, (response) => {
-      response.resume().once("end", () => {
-        const cookies = response.headers["set-cookie"] ?? [];
-        const next = cookies.map((cookie) => /^refresh_token=([^;]+);/.exec(cookie)?.[1]).find((text) => text);
-        if (next === undefined) reject(new Error(`a refresh token was refused: ${response.statusCode ?? 0}`));
-        else resolve(next);
-      });
-    });
-    sending.once("error", reject).end("{}");
-  });
 }

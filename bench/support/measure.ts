@@ -39,6 +39,14 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/** Of the straight line that fits best (least squares). */
+export function slope(points: readonly (readonly [x: number, y: number])[]): number {
+  const [middleX, middleY] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
+  const sum = (of: (x: number, y: number) => number) =>
+    points.reduce((before, [x, y]) => before + of(x - middleX, y - middleY), 0);
+  return sum((x, y) => x * y) / sum((x) => x * x);
+}
+
 /** Ratios of several rounds: their median, which has the bound, and how far they lie apart. */
 export const ratioFigures = (
   name: string,

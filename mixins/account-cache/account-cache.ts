@@ -10,6 +10,8 @@ export interface AccountCache {
   put(account: Account): Promise<void>;
   /** Whatever is older than this revision counts no more. */
   outdated(id: number, revision: number): Promise<void>;
+  /** Whether it answers at the moment. */
+  works(): Promise<boolean>;
   close(): void;
 }
 

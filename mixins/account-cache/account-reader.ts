@@ -1,4 +1,5 @@
 import { LRUCache } from "lru-cache";
+import type { Health } from "../../lib/health.ts";
 import type { Account } from "../accounts/account.ts";
 import type { AccountCache } from "./account-cache.ts";
 
@@ -41,6 +42,11 @@ export class AccountReader {
     this.#running.delete(id);
     if (revision > (this.#least.get(id) ?? 0)) this.#least.set(id, revision);
     void this.#cache.outdated(id, revision);
+  }
+
+  /** Without the cache it goes on, more slowly. */
+  async health(): Promise<Health> {
+    return { status: (await this.#cache.works()) ? "ok" : "degraded" };
   }
 
   close(): void {

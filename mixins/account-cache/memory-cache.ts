@@ -19,6 +19,7 @@ export function memoryCache(): AccountCache {
       if (revisionOf(id) < revision) accounts.delete(id);
       return Promise.resolve();
     },
+    works: () => Promise.resolve(true),
     close: () => {
       accounts.clear();
     },

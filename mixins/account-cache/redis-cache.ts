@@ -67,6 +67,11 @@ export function redisCache(url: string, log: Log, waitMs = longestWaitMs): Accou
     },
     put: (account) => keep(account.id, account.revision, writeAccount(account)),
     outdated: (id, revision) => keep(id, revision, ""),
+    works: () =>
+      within(waitMs, redis.ping()).then(
+        () => true,
+        () => false,
+      ),
     close: () => redis.disconnect(),
   };
 }

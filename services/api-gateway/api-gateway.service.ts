@@ -7,6 +7,7 @@ import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { eventsContract } from "../events/events.contract.ts";
 import { mailerContract } from "../mailer/mailer.contract.ts";
+import { usersContract } from "../users/users.contract.ts";
 import { serveDocs } from "./docs-page.ts";
 import { healthPages, serveHealth, type Check, type Status } from "./health.ts";
 import { serveMailbox } from "./mailbox.ts";
@@ -62,7 +63,9 @@ const healthTimeoutMs = 1500;
 
 /** Without the database nothing works; everything else only waits. */
 function checks({ broker, config }: Node): Record<string, Check> {
-  type HealthAction = typeof authContract.health | typeof eventsContract.health | typeof mailerContract.health;
+  type HealthAction = (
+    typeof authContract | typeof eventsContract | typeof mailerContract | typeof usersContract
+  )["health"];
   const ask = async (action: HealthAction, otherwise: Status): Promise<Status> => {
     const answer = call(broker, action, {}, system, { timeout: healthTimeoutMs });
     const health = await answer.catch(() => ({ status: otherwise }));
@@ -72,6 +75,7 @@ function checks({ broker, config }: Node): Record<string, Check> {
     database: () => ask(authContract.health, "down"),
     kafka: () => ask(eventsContract.health, "degraded"),
     smtp: () => ask(mailerContract.health, "degraded"),
+    ...(config.redisUrl !== undefined && { redis: () => ask(usersContract.health, "degraded") }),
     ...(config.transporter !== undefined && {
       transporter: () => Promise.resolve(broker.transit?.connected === true ? "ok" : "degraded"),
     }),

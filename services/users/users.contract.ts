@@ -1,4 +1,5 @@
 import { contract } from "../../lib/contract.ts";
+import { healthRule } from "../../lib/health.ts";
 import { roles } from "../../lib/roles.ts";
 import { fullViewRule, publicViewRule, userIdRule } from "../../mixins/accounts/account.ts";
 import { emailRule, partialProfileRule, profileRule } from "../../mixins/accounts/profile-input.ts";
@@ -98,5 +99,12 @@ export const usersContract = contract("users", {
     auth: "internal",
     params: { name: { type: "string", pattern: pictureNameForm } },
     returns: { type: "string", nullable: true },
+  },
+  health: {
+    summary: "Whether the cache of views answers; without it views are read from the database.",
+    visibility: "public",
+    auth: "internal",
+    params: {},
+    returns: healthRule,
   },
 });

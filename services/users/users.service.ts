@@ -44,6 +44,7 @@ export default function usersService(node: Node): ServiceSchema {
       update: (changes, actor) => moderateUser(deps, changes, actor),
       changeOwnPicture: (_, actor, upload) => changePicture(deps, { id: actor.principal?.userId ?? 0, upload }, actor),
       changePicture: ({ id }, actor, upload) => changePicture(deps, { id, upload }, actor),
+      health: () => accounts.health(),
       picture: async ({ name }) => (await deps.storage.read(name))?.toString("base64") ?? null,
     }),
     started: () => sweep(deps),

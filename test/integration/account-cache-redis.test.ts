@@ -8,6 +8,7 @@ import { AccountReader } from "../../mixins/account-cache/account-reader.ts";
 import { redisCache } from "../../mixins/account-cache/redis-cache.ts";
 import { eventually } from "../support/eventually.ts";
 import { describeWithRedis, startRedis, type RunningRedis } from "../support/redis.ts";
+import { startService } from "../support/service.ts";
 import { startTcpProxy, type TcpProxy } from "../support/tcp-proxy.ts";
 import { account } from "../unit/mixins/account-cache/accounts.ts";
 import { memoryLog } from "../unit/helpers.ts";
@@ -370,5 +371,33 @@ describeWithRedis("Redis cache: Redis in trouble", () => {
     await raw.set(keyOf(id), JSON.stringify(before), "PX", 5000);
     expect(await reader.find(id)).toEqual(after);
     expect(read).toHaveBeenCalledTimes(1);
+  });
+});
+
+describeWithRedis("readiness", () => {
+  test("Redis away and back: degraded, since views are only slower, and ok", async () => {
+    const redis = await startRedis();
+    const proxy = await startTcpProxy({ host: "127.0.0.1", port: Number(new URL(redis.url).port) });
+    const service = await startService({ REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    const becomes = (status: string) =>
+      eventually(`readiness says ${status}`, async () => {
+        const { status: code, ...answer } = await service.client().get("/health/ready");
+        const { checks, ...said } = answer.json() as { status: string; checks: Record<string, string> };
+        expect([code, checks["database"]]).toEqual([200, "ok"]);
+        return said.status === status && checks["redis"] === status ? true : undefined;
+      });
+    try {
+      await becomes("ok");
+      for (const trouble of ["refuse", "blackhole"] as const) {
+        await proxy[trouble]();
+        await becomes("degraded");
+        await proxy.restore();
+        await becomes("ok");
+      }
+    } finally {
+      await service.stop();
+      await proxy.stop();
+      await redis.stop();
+    }
   });
 });

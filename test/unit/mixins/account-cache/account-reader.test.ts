@@ -32,6 +32,7 @@ function forgetfulCache(kept: Account): AccountCache {
   return {
     get: () => Promise.resolve(content.account),
     put: (next) => Promise.resolve(void (content.account = next)),
+    works: () => Promise.resolve(true),
     outdated: () => Promise.resolve(),
     close: () => undefined,
   };

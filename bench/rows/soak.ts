@@ -1,0 +1,95 @@
+import { Agent } from "node:http";
+import type { Row } from "../row.ts";
+import { pinned } from "../support/cores.ts";
+import { exchange } from "../support/exchange.ts";
+import { GrpcLoad } from "../support/grpc-load.ts";
+import { httpClient } from "../support/http.ts";
+import { mean, slope } from "../support/measure.ts";
+import { every } from "../support/pace.ts";
+import { path, roleCalls } from "../support/role-calls.ts";
+import { createStand, startNode } from "../support/service.ts";
+import { signedIn } from "../support/signed-in.ts";
+import { password, registration } from "../../test/support/people.ts";
+
+const minutes = Number(process.env["SOAK_MINUTES"] ?? 30);
+/** Caches fill and V8 optimises: that is growth, and ends. */
+const warmUpMinutes = minutes / 6;
+const sampleSeconds = 10;
+const people = 2000;
+/** Per second; together about half of what one core does. */
+const rates = { roles: 2000, pages: 400, exchanges: 50, signIns: 2, registrations: 1 };
+
+/** Half an hour of everything at half load: the memory must not grow. */
+export const soak: Row = pinned(async (log) => {
+  const stand = await createStand();
+  const customers = await signedIn(stand, people);
+  const node = await startNode(stand);
+  const send = httpClient(node.url);
+  const load = new GrpcLoad([node.grpcAddress], path, roleCalls(customers), 8);
+  const agent = new Agent({ keepAlive: true });
+  const unexpected = new Map<string, number>();
+  const expecting = (what: string, wanted: number) => (status: number) => {
+    const seen = `${what} ${status}`;
+    if (status !== wanted) unexpected.set(seen, (unexpected.get(seen) ?? 0) + 1);
+  };
+  const failing = (what: string) => () => expecting(what, 200)(0);
+  const { email } = registration();
+  expecting(
+    "registration",
+    201,
+  )(await send("POST", "/api/v1/users/customers/", { ...registration(), email, password }));
+  let [page, exchanged] = [0, 0];
+  const tokens = customers.map(({ refreshToken }) => refreshToken);
+  const paces = [
+    every(1000 / rates.pages, () => {
+      const cookie = `access_token=${customers[page++ % people]?.accessToken ?? ""}`;
+      void send("GET", "/api/v1/users/current/", undefined, { cookie }).then(expecting("page", 200), failing("page"));
+    }),
+    every(1000 / rates.exchanges, () => {
+      const owner = exchanged++ % people;
+      const next = exchange(node.url, agent, tokens[owner] ?? "");
+      next.then((token) => (tokens[owner] = token), failing("exchange"));
+    }),
+    every(1000 / rates.signIns, () => {
+      void send("POST", "/api/v1/tokens/", { email, password }).then(expecting("sign-in", 200), failing("sign-in"));
+    }),
+    every(1000 / rates.registrations, () => {
+      const registered = send("POST", "/api/v1/users/customers/", registration());
+      void registered.then(expecting("registration", 201), failing("registration"));
+    }),
+  ];
+  try {
+    const samples: { minute: number; rss: number }[] = [];
+    const before = await node.usage();
+    const began = performance.now();
+    let errors = 0;
+    for (let minute = 0; minute < minutes; minute = (performance.now() - began) / 60_000) {
+      errors += (await load.openLoop(rates.roles, sampleSeconds)).errors;
+      samples.push({ minute, rss: (await node.usage()).rss });
+      if (samples.length % 6 === 0) log(`${minute.toFixed(1)} min: ${samples.at(-1)?.rss.toFixed(1) ?? ""} MB`);
+    }
+    const cpu = ((await node.usage()).cpu - before.cpu) / (performance.now() - began);
+    const steady = samples.filter(({ minute }) => minute >= warmUpMinutes);
+    if (unexpected.size > 0) log(`unexpected: ${JSON.stringify([...unexpected])}`);
+    const refused = [...unexpected.values()].reduce((sum, count) => sum + count, 0);
+    return [
+      {
+        name: "growth of memory after the warm-up",
+        value: slope(steady.map(({ minute, rss }) => [minute, rss])),
+        unit: "MB RSS per minute",
+        atMost: 0.2,
+      },
+      { name: "memory", value: mean(steady.map(({ rss }) => rss)), unit: "MB RSS, mean" },
+      { name: "memory, most", value: Math.max(...steady.map(({ rss }) => rss)), unit: "MB RSS" },
+      { name: "load", value: cpu, unit: "cores" },
+      { name: "errors", value: errors + refused, unit: "calls", atMost: 0 },
+      { name: "took", value: (performance.now() - began) / 60_000, unit: "minutes" },
+    ];
+  } finally {
+    for (const stop of paces) stop();
+    load.close();
+    agent.destroy();
+    await node.stop();
+    await stand.stop();
+  }
+});
