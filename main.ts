@@ -1,6 +1,6 @@
 import { ConfigError, configExitCode, loadConfig, readEnvironment, type Env } from "./lib/config.ts";
 import { createLog } from "./lib/log.ts";
-import { startNode } from "./node.ts";
+import { keepCompiledCode } from "./lib/compiled-code.ts";
 
 /** What `npm start` runs: fills in defaults, starts this node's services, and stops them in order when asked to. */
 const environment = readEnvironment();
@@ -19,6 +19,8 @@ const started = Promise.withResolvers<undefined>();
 try {
   const env = production ? environment : await developmentBase(environment);
   const config = loadConfig(env);
+  keepCompiledCode();
+  const { startNode } = await import("./node.ts");
   const node = await startNode(config, log);
   stops.unshift(() => node.stop());
   started.resolve(undefined);

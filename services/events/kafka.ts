@@ -46,7 +46,7 @@ export interface Subscription {
 export interface KafkaPort {
   /** The number of partitions, remembered for five minutes and forgotten after an error. Never creates the topic. */
   partitions(topic: string): Promise<number>;
-  /** Asks the broker now. */
+  /** Asks the broker now, and once: who asks wants to know how it is at the moment. */
   ping(topic: string): Promise<void>;
   /**
    * Resolves when every message is acknowledged by all in-sync replicas. Calls are carried out one after the other.
@@ -78,9 +78,9 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
   const subscriptions = new Set<{ stop(): Promise<void> }>();
   let closed = false;
 
-  function open(): KafkaClient {
+  function open(options?: { readonly retries: number }): KafkaClient {
     if (closed) throw new KafkaError("closed", "this connection to Kafka was closed");
-    const client = openClient(settings, log, deadlineMs);
+    const client = openClient(settings, log, deadlineMs, options);
     clients.add(client);
     return client;
   }
@@ -90,8 +90,12 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
     client.destroy();
   }
 
-  async function ask<T>(deadline: number, question: (admin: Admin) => Promise<T>): Promise<T> {
-    const client = open();
+  async function ask<T>(
+    deadline: number,
+    question: (admin: Admin) => Promise<T>,
+    options?: { readonly retries: number },
+  ): Promise<T> {
+    const client = open(options);
     try {
       return await client.within(deadline, async () => {
         const admin = client.kafka.admin();
@@ -103,15 +107,22 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
     }
   }
 
+  const countPartitions = (topic: string, deadline: number, options?: { readonly retries: number }): Promise<number> =>
+    ask(
+      deadline,
+      async (admin) => {
+        const metadata = await admin.fetchTopicMetadata({ topics: [topic] });
+        return metadata.topics[0]?.partitions.length ?? 0;
+      },
+      options,
+    );
+
   const known = new Map<string, { readonly count: Promise<number>; readonly until: number }>();
 
   function partitions(topic: string, deadline = fromNow()): Promise<number> {
     const entry = known.get(topic);
     if (entry && Date.now() < entry.until) return entry.count;
-    const count = ask(deadline, async (admin) => {
-      const metadata = await admin.fetchTopicMetadata({ topics: [topic] });
-      return metadata.topics[0]?.partitions.length ?? 0;
-    }).catch((error: unknown) => {
+    const count = countPartitions(topic, deadline).catch((error: unknown) => {
       known.delete(topic);
       throw error instanceof KafkaError && error.code === "unknown_topic"
         ? new KafkaError("unknown_topic", `there is no topic "${topic}"`, { cause: error })
@@ -180,9 +191,8 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
 
   return {
     partitions: (topic) => partitions(topic),
-    ping: (topic) => {
-      known.delete(topic);
-      return partitions(topic).then(() => undefined);
+    ping: async (topic) => {
+      await countPartitions(topic, fromNow(), { retries: 0 });
     },
     publish,
 
