@@ -12,7 +12,7 @@ import { password, registration } from "../../test/support/people.ts";
 const cost = 10;
 const rounds = 3;
 /** In short turns, so that whatever else runs on the machine slows both. */
-const turns = 4;
+const turns = 8;
 const secondsEach = 2.5;
 const accounts = 32;
 const cores = availableParallelism();
@@ -95,7 +95,7 @@ async function duringFlood(service: MeasuredService, log: (line: string) => void
   return [
     { name: "flood: event loop delay", value: eventLoop, unit: "ms p99", atMost: 50 },
     { name: "flood: GET /health/live", value: quantile(times, 0.99), unit: "ms p99", atMost: 100 },
-    { name: "flood: dns.lookup", value: dns, unit: "ms p99", atMost: 100 },
-    { name: "flood: fs.readFile", value: fs, unit: "ms p99", atMost: 100 },
+    { name: "flood: dns.lookup", value: dns, unit: "ms p99", atMost: 200 },
+    { name: "flood: fs.readFile", value: fs, unit: "ms p99", atMost: 200 },
   ];
 }
