@@ -17,7 +17,7 @@ const secondsEach = 2.5;
 const accounts = 32;
 const cores = availableParallelism();
 /** Enough that no worker ever waits for work, and few enough that none of them is refused. */
-const callers = 2 * cores;
+const callers = 4 * cores;
 
 /** Signing in through the whole service against bare compares, turn by turn; then what else still works in a flood. */
 export const login: Row = async (log) => {

@@ -6,7 +6,7 @@ import { path } from "./role-calls.ts";
 
 /** As the goal has it: 8 connections of 16 calls at once. */
 export const connections = 8;
-const streams = 16;
+export const streams = 16;
 
 /** GetUserRole in a closed loop, on connections that stay; the first goes to the first server, the second to the next. */
 export class CalledServer implements Contestant {
