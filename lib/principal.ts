@@ -33,7 +33,9 @@ export const system: Actor = Object.freeze({
 
 /** An actor as it came over the transporter: whatever has not exactly the shape of a principal is none. */
 export function readActor(sent: unknown): Actor {
-  const { principal, call, requestId, traceparent, ip, userAgent } = own(sent);
+  const of = own(sent);
+  const [principal, call, requestId] = [of("principal"), of("call"), of("requestId")];
+  const [traceparent, ip, userAgent] = [of("traceparent"), of("ip"), of("userAgent")];
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
   return Object.freeze({
     principal: readPrincipal(principal),
@@ -46,7 +48,8 @@ export function readActor(sent: unknown): Actor {
 }
 
 function readPrincipal(sent: unknown): Principal | undefined {
-  const { userId, sessionId, role: claimed, verified } = own(sent);
+  const of = own(sent);
+  const [userId, sessionId, claimed, verified] = [of("userId"), of("sessionId"), of("role"), of("verified")];
   const role = roles.find((known) => known === claimed);
   const isUser = typeof userId === "number" && Number.isSafeInteger(userId) && userId > 0;
   if (!isUser || typeof sessionId !== "string" || !role || typeof verified !== "boolean") return undefined;
@@ -54,4 +57,7 @@ function readPrincipal(sent: unknown): Principal | undefined {
 }
 
 /** A value's own properties, of which nothing is known yet; what it inherits does not count. */
-const own = (sent: unknown): Readonly<Record<string, unknown>> => Object.fromEntries(Object.entries(sent ?? {}));
+const own = (sent: unknown) => {
+  const value = Object(sent) as Readonly<Record<string, unknown>>;
+  return (name: string): unknown => (Object.hasOwn(value, name) ? value[name] : undefined);
+};
