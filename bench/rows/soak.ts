@@ -16,6 +16,8 @@ const minutes = Number(process.env["SOAK_MINUTES"] ?? 30);
 const warmUpMinutes = minutes / 6;
 const sampleSeconds = 10;
 const people = 2000;
+/** Of each kind: a machine that is busy with other things must not become a flood. */
+const maxAtOnce = 64;
 /** Per second; together about half of what one core does. */
 const rates = { roles: 2000, pages: 400, exchanges: 50, signIns: 2, registrations: 1 };
 
@@ -38,25 +40,30 @@ export const soak: Row = pinned(async (log) => {
     "registration",
     201,
   )(await send("POST", "/api/v1/users/customers/", { ...registration(), email, password }));
+  // Every token once: what nobody knows yet is asked for in PostgreSQL.
+  await load.closedLoop(2, 5);
   let [page, exchanged] = [0, 0];
   const tokens = customers.map(({ refreshToken }) => refreshToken);
   const paces = [
-    every(1000 / rates.pages, () => {
+    every(1000 / rates.pages, maxAtOnce, () => {
       const cookie = `access_token=${customers[page++ % people]?.accessToken ?? ""}`;
-      void send("GET", "/api/v1/users/current/", undefined, { cookie }).then(expecting("page", 200), failing("page"));
+      const shown = send("GET", "/api/v1/users/current/", undefined, { cookie });
+      return shown.then(expecting("page", 200), failing("page"));
     }),
-    every(1000 / rates.exchanges, () => {
+    every(1000 / rates.exchanges, maxAtOnce, () => {
       const owner = exchanged++ % people;
       const next = exchange(node.url, agent, tokens[owner] ?? "");
-      next.then((token) => (tokens[owner] = token), failing("exchange"));
+      return next.then((token) => (tokens[owner] = token), failing("exchange"));
     }),
-    every(1000 / rates.signIns, () => {
-      void send("POST", "/api/v1/tokens/", { email, password }).then(expecting("sign-in", 200), failing("sign-in"));
-    }),
-    every(1000 / rates.registrations, () => {
-      const registered = send("POST", "/api/v1/users/customers/", registration());
-      void registered.then(expecting("registration", 201), failing("registration"));
-    }),
+    every(1000 / rates.signIns, maxAtOnce, () =>
+      send("POST", "/api/v1/tokens/", { email, password }).then(expecting("sign-in", 200), failing("sign-in")),
+    ),
+    every(1000 / rates.registrations, maxAtOnce, () =>
+      send("POST", "/api/v1/users/customers/", registration()).then(
+        expecting("registration", 201),
+        failing("registration"),
+      ),
+    ),
   ];
   try {
     const samples: { minute: number; rss: number }[] = [];
@@ -64,7 +71,7 @@ export const soak: Row = pinned(async (log) => {
     const began = performance.now();
     let errors = 0;
     for (let minute = 0; minute < minutes; minute = (performance.now() - began) / 60_000) {
-      errors += (await load.openLoop(rates.roles, sampleSeconds)).errors;
+      errors += (await load.openLoop(rates.roles, sampleSeconds, maxAtOnce)).errors;
       samples.push({ minute, rss: (await node.usage()).rss });
       if (samples.length % 6 === 0) log(`${minute.toFixed(1)} min: ${samples.at(-1)?.rss.toFixed(1) ?? ""} MB`);
     }

@@ -48,14 +48,17 @@ export class GrpcLoad {
     });
   }
 
-  /** So many calls a second, whether or not the ones before have their answer. */
-  async openLoop(perSecond: number, seconds: number): Promise<GrpcResult> {
+  /** So many calls a second, whether or not the ones before have their answer; left out where too many have none. */
+  async openLoop(perSecond: number, seconds: number, maxInFlight = Infinity): Promise<GrpcResult> {
     return await this.#run(seconds, () => {
       const began = performance.now();
       let sent = 0;
       const timer = setInterval(() => {
         const due = ((performance.now() - began) / 1000) * perSecond;
-        for (; sent < due; sent++) this.#connections[sent % this.#connections.length]?.send(this.#nextCall());
+        for (; sent < due; sent++) {
+          if (this.#inFlight() < maxInFlight)
+            this.#connections[sent % this.#connections.length]?.send(this.#nextCall());
+        }
       }, 1);
       return () => clearInterval(timer);
     });

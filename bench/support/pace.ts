@@ -1,11 +1,15 @@
-/** Does a job every so many milliseconds, whether or not the last one has ended; many a tick where timers are too slow. */
-export function every(milliseconds: number, job: () => void): () => void {
+/** Does a job every so many milliseconds, whether or not the last one has ended; left out while too many have not. */
+export function every(milliseconds: number, maxAtOnce: number, job: () => Promise<unknown>): () => void {
   const began = performance.now();
-  let done = 0;
+  let [due, open] = [0, 0];
+  const run = async (): Promise<void> => {
+    open++;
+    await job();
+    open--;
+  };
   const timer = setInterval(
     () => {
-      const due = (performance.now() - began) / milliseconds;
-      for (; done < due; done++) job();
+      for (; due < (performance.now() - began) / milliseconds; due++) if (open < maxAtOnce) void run();
     },
     Math.max(5, milliseconds / 2),
   );

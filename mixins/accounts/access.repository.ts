@@ -38,12 +38,14 @@ export interface AccessChanges {
 /** What has changed for access tokens within the last seconds, at most `limit` of each kind. */
 export async function findAccessChanges(sql: Sql, seconds: number, limit: number): Promise<AccessChanges> {
   const since = "clock_timestamp() - make_interval(secs => $1)";
-  const [accounts, sessions] = await Promise.all([
-    sql.query<AccessChanges["accounts"][number]>(
-      `select id as user_id, revision from users where access_changed_at > ${since} limit $2`,
-      [seconds, limit],
-    ),
-    sql.query<{ id: string }>(`select id from sessions where ended_at > ${since} limit $2`, [seconds, limit]),
+  // Sessions first: whoever knows that a session was ended by a deactivation must know of that too, and not tell half of it.
+  const sessions = await sql.query<{ id: string }>(`select id from sessions where ended_at > ${since} limit $2`, [
+    seconds,
+    limit,
   ]);
+  const accounts = await sql.query<AccessChanges["accounts"][number]>(
+    `select id as user_id, revision from users where access_changed_at > ${since} limit $2`,
+    [seconds, limit],
+  );
   return { accounts, session_ids: sessions.map(({ id }) => id) };
 }
