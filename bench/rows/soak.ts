@@ -18,6 +18,8 @@ const sampleSeconds = 10;
 const people = 2000;
 /** Of each kind: a machine that is busy with other things must not become a flood. */
 const maxAtOnce = 64;
+/** What Node chooses by itself in a container of half a gigabyte; on a large machine it collects when it has gigabytes. */
+const container = ["--max-old-space-size=256", "--max-semi-space-size=16"];
 /** Per second; together about half of what one core does. */
 const rates = { roles: 2000, pages: 400, exchanges: 50, signIns: 2, registrations: 1 };
 
@@ -25,7 +27,7 @@ const rates = { roles: 2000, pages: 400, exchanges: 50, signIns: 2, registration
 export const soak: Row = pinned(async (log) => {
   const stand = await createStand();
   const customers = await signedIn(stand, people);
-  const node = await startNode(stand);
+  const node = await startNode(stand, {}, { nodeArgs: container });
   const send = httpClient(node.url);
   const load = new GrpcLoad([node.grpcAddress], path, roleCalls(customers), 8);
   const agent = new Agent({ keepAlive: true });
