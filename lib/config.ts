@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { roles, type Role } from "./roles.ts";
 import { EnvReader, type Env } from "./env-reader.ts";
+import { grpcTls } from "./grpc-tls.ts";
 
 export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -131,15 +132,6 @@ function publicUrl(env: EnvReader, production: boolean, protocol: string, port: 
   }
   if (production) env.problem("PUBLIC_URL", "is required when WEB_APP_HOST is 0.0.0.0 or not set");
   return local;
-}
-
-/** Plaintext without a certificate, as the callers expect it; with a CA, callers must show a certificate of theirs. */
-function grpcTls(env: EnvReader) {
-  const [cert, key, ca] = [env.file("GRPC_TLS_CERT"), env.file("GRPC_TLS_KEY"), env.file("GRPC_TLS_CA")];
-  if (cert === undefined && key === undefined && ca === undefined) return undefined;
-  if (cert === undefined) env.problem("GRPC_TLS_CERT", "is required with GRPC_TLS_KEY or GRPC_TLS_CA");
-  if (key === undefined) env.problem("GRPC_TLS_KEY", "is required with GRPC_TLS_CERT or GRPC_TLS_CA");
-  return { cert: cert ?? "", key: key ?? "", ca };
 }
 
 const databaseConfig = (env: EnvReader, production: boolean) => ({

@@ -1,6 +1,7 @@
 import type { Log } from "../../lib/log.ts";
 import type { Role } from "../../lib/roles.ts";
 import type { Access, AccessGuard, AccessRefusal } from "../../mixins/access-guard/access-guard.ts";
+import { Outage } from "./outage.ts";
 import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
 /** `UserRole` of roles.proto. */
@@ -18,14 +19,21 @@ const deadlineMs = 900;
  * Answers at once where nothing has to be waited for: a promise less is a tenth of the whole.
  */
 export function getUserRole(guard: AccessGuard, log: Log) {
+  const outage = new Outage(log);
   return (request: GetUserRoleRequest): GetUserRoleResponse | Promise<GetUserRoleResponse> => {
     if (request.access_token === "") throw new GrpcRefusal("INVALID_ARGUMENT", "Missing access token");
     const access = guard.check(request.access_token);
     if (!(access instanceof Promise)) return answer(access);
-    return withinDeadline(access).then(answer, (error: unknown) => {
-      log.warn({ reason: error instanceof Error ? error.message : String(error) }, "a role cannot be known now");
-      throw new GrpcRefusal("UNAVAILABLE", "Try again later");
-    });
+    return withinDeadline(access).then(
+      (found) => {
+        outage.answered();
+        return answer(found);
+      },
+      (error: unknown) => {
+        outage.refused(error);
+        throw new GrpcRefusal("UNAVAILABLE", "Try again later");
+      },
+    );
   };
 }
 

@@ -20,7 +20,7 @@ export default function grpcGatewayService(node: Node): ServiceSchema {
     name: "grpc-gateway",
     mixins: [mixin],
     started: async () => {
-      const port = await server.listen(`${config.grpc.host}:${config.grpc.port}`);
+      const port = await server.listen(config.grpc.host, config.grpc.port);
       log.info({ host: config.grpc.host, port }, `gRPC listens on ${config.grpc.host}:${port}`);
     },
     stopped: () => server.close(),

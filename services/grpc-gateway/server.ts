@@ -1,21 +1,24 @@
+import { isIPv6 } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   loadPackageDefinition,
+  logVerbosity,
   Server,
   ServerCredentials,
+  setLogVerbosity,
   status,
   type sendUnaryData,
   type ServerUnaryCall,
   type ServiceDefinition,
 } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
-import { HealthImplementation } from "grpc-health-check";
+import type { GrpcTls } from "../../lib/grpc-tls.ts";
+import { Health } from "./health.ts";
 import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
 
 export interface GrpcServer {
-  /** @returns the port that it listens on */
-  listen(address: string): Promise<number>;
+  /** @returns the port that it listens on; any free one when asked for 0 */
+  listen(host: string, port: number): Promise<number>;
   /** Lets running calls finish, for at most five seconds. */
   close(): Promise<void>;
 }
@@ -26,11 +29,15 @@ const drainMs = 5000;
 const minute = 60_000;
 
 export interface GrpcServerOptions {
-  /** PEM; with `ca`, clients must show a certificate of it. */
-  readonly tls: { readonly cert: string; readonly key: string; readonly ca: string | undefined } | undefined;
+  /** Plaintext without it. */
+  readonly tls: GrpcTls | undefined;
   /** Whether the server describes itself to whoever asks (grpcurl). Never in production. */
   readonly reflection: boolean;
 }
+
+// It prints each header that it cannot read to stderr, with its value: a line for every call of whoever likes, with what
+// may be a secret. What it says of errors is in the errors as well.
+setLogVerbosity(logVerbosity.NONE);
 
 /** The only file that imports grpc-js: `getUserRole` behind the contract's proto, and standard health checking. */
 export function createGrpcServer(
@@ -49,32 +56,38 @@ export function createGrpcServer(
     "grpc.keepalive_time_ms": minute,
     "grpc.keepalive_timeout_ms": 20_000,
   });
-  const health = new HealthImplementation({ "": "SERVING", [serviceName]: "SERVING" });
+  const health = new Health(["", serviceName]);
   const definition = loadDefinition();
+  /** Where it listens, with the real port. */
   let bound: string | undefined;
   server.addService(rolesService(definition), { GetUserRole: unary(getUserRole) });
-  health.addToServer(server);
+  server.addService(Health.service, health.handlers);
 
   return {
-    listen: async (address) => {
+    listen: async (host, port) => {
       if (options.reflection) await describe(server, definition);
-      const port = await new Promise<number>((resolve, reject) =>
-        server.bindAsync(address, credentials(options), (error, on) => (error ? reject(error) : resolve(on))),
+      const on = await new Promise<number>((resolve, reject) =>
+        server.bindAsync(at(host, port), credentials(options), (error, on) => (error ? reject(error) : resolve(on))),
       );
-      bound = address.replace(/\d+$/, String(port));
-      return port;
+      bound = at(host, on);
+      return on;
     },
     close: async () => {
-      health.setStatus("", "NOT_SERVING");
-      health.setStatus(serviceName, "NOT_SERVING");
+      health.stop();
       // Not forceShutdown: that finds connections by their channelz statistics alone.
       if (bound !== undefined) server.drain(bound, drainMs);
-      const closed = new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-      // A peer that never closes its side of a connection must not hold the stop up.
-      await Promise.race([closed, sleep(drainMs + 500, undefined, { ref: false })]);
+      // What `drain` does not know of: a connection that never ends its TLS handshake must not hold the stop up.
+      const end = Promise.withResolvers<undefined>();
+      const timer = setTimeout(() => end.resolve(undefined), drainMs + 500);
+      server.tryShutdown(() => end.resolve(undefined));
+      await end.promise;
+      clearTimeout(timer);
     },
   };
 }
+
+/** Without brackets, an IPv6 address and a port cannot be told apart. */
+const at = (host: string, port: number): string => `${isIPv6(host) ? `[${host}]` : host}:${port}`;
 
 function credentials({ tls }: GrpcServerOptions): ServerCredentials {
   if (!tls) return ServerCredentials.createInsecure();

@@ -66,7 +66,7 @@ describe("getUserRole: refusals, with the texts that the callers compare (CONTRA
     const error = await rejection(ask(guard, "token-in-question", log));
     expect(error).toMatchObject({ status: "UNAVAILABLE", message: "Try again later" });
     expect(log.lines).toEqual([
-      { level: "warn", fields: { reason: "connect ECONNREFUSED db:5432" }, message: "a role cannot be known now" },
+      { level: "warn", fields: { reason: "connect ECONNREFUSED db:5432" }, message: "roles cannot be known now" },
     ]);
     expect(log.text()).not.toContain("token-in-question");
   });
@@ -115,5 +115,44 @@ describe("getUserRole: the deadline", () => {
     await getUserRole(saying(granted()), memoryLog())({ access_token: "token" });
     await refusalOf(guardThat(() => Promise.reject(new Error("away"))));
     expect(jest.getTimerCount()).toBe(0);
+  });
+});
+
+describe("getUserRole: the log of a time in which roles cannot be known", () => {
+  const refuses = () => Promise.reject<Access>(new Error("no answer"));
+  /** What is in the log after checks that answer, fail, or pass seconds. */
+  async function logOf(...steps: ("answered" | "refused" | "at once" | number)[]) {
+    jest.useFakeTimers();
+    const log = memoryLog();
+    let check: AccessGuard["check"] = () => granted();
+    const role = getUserRole(
+      guardThat((token) => check(token)),
+      log,
+    );
+    for (const step of steps) {
+      if (typeof step === "number") jest.advanceTimersByTime(step * 1000);
+      else {
+        check = { answered: () => Promise.resolve(granted()), refused: refuses, "at once": () => granted() }[step];
+        await Promise.resolve(role({ access_token: "token" })).catch(() => undefined);
+      }
+    }
+    return log.lines.map(({ message, fields }) => [message, fields]);
+  }
+  const begun = ["roles cannot be known now", { reason: "no answer" }];
+  const over = (refused: number) => ["roles can be known again", { refused }];
+
+  test.each<[string, Parameters<typeof logOf>, unknown[]]>([
+    ["nobody refused: nothing", ["answered", 10, "answered"], []],
+    ["a thousand refused: one line", Array<"refused">(1000).fill("refused"), [begun]],
+    ["over: how many were refused", ["refused", "refused", "refused", 5, "answered", "answered"], [begun, over(3)]],
+    ["what is answered from memory does not end it", ["refused", 60, "at once"], [begun]],
+    ["again: two lines each", ["refused", 5, "answered", "refused", 5, "answered"], [begun, over(1), begun, over(1)]],
+  ])("%s", async (_, steps, lines) => {
+    expect(await logOf(...steps)).toEqual(lines);
+  });
+
+  test("a source that comes and goes: one time, not one for each refusal", async () => {
+    const flapping = Array.from({ length: 100 }, () => ["refused", 1, "answered", 1] as const).flat();
+    expect(await logOf(...flapping, 5, "answered")).toEqual([begun, over(100)]);
   });
 });
