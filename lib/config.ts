@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
+import { readBudgets } from "./budgets.ts";
 import { roles, type Role } from "./roles.ts";
 import { EnvReader, type Env } from "./env-reader.ts";
 import { grpcTls } from "./grpc-tls.ts";
@@ -87,7 +88,8 @@ function readConfig(env: EnvReader) {
       port: env.port("GRPC_SERVER_PORT", 50051),
       tls: grpcTls(env),
     },
-    redisUrl: services.includes("users") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
+    redisUrl:
+      services.includes("users") || services.includes("auth") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
     database: needed.database ? databaseConfig(env, production) : undefined,
     mail: needed.mail ? mailConfig(env) : undefined,
     kafka: needed.kafka ? kafkaConfig(env, production) : undefined,
@@ -98,6 +100,7 @@ function readConfig(env: EnvReader) {
     verificationLinkTtl: 3 * day,
     resetLinkTtl: 60 * 60,
     legacyTokensUntil: env.date("LEGACY_TOKENS_UNTIL"),
+    budgets: readBudgets(env),
     password: {
       hashCost: env.integer("PASSWORD_HASH_COST", 10, { min: production ? 10 : 4, max: 16 }),
       pepper: env.optionalSecret("PASSWORD_PEPPER"),

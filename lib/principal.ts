@@ -19,6 +19,8 @@ export interface Actor {
   readonly traceparent: string | undefined;
   readonly ip: string;
   readonly userAgent: string;
+  /** The cookie of a device that signed in before, as it was sent: whether we made it is for the reader to see. */
+  readonly device: string | undefined;
 }
 
 /** The service itself: timers, the command line, calls between services. */
@@ -29,13 +31,14 @@ export const system: Actor = Object.freeze({
   traceparent: undefined,
   ip: "",
   userAgent: "",
+  device: undefined,
 });
 
 /** An actor as it came over the transporter: whatever has not exactly the shape of a principal is none. */
 export function readActor(sent: unknown): Actor {
   const of = own(sent);
   const [principal, call, requestId] = [of("principal"), of("call"), of("requestId")];
-  const [traceparent, ip, userAgent] = [of("traceparent"), of("ip"), of("userAgent")];
+  const [traceparent, ip, userAgent, device] = [of("traceparent"), of("ip"), of("userAgent"), of("device")];
   const text = (value: unknown): string => (typeof value === "string" ? value : "");
   return Object.freeze({
     principal: readPrincipal(principal),
@@ -44,6 +47,7 @@ export function readActor(sent: unknown): Actor {
     traceparent: isTraceparent(traceparent) ? traceparent : undefined,
     ip: text(ip),
     userAgent: text(userAgent),
+    device: typeof device === "string" ? device : undefined,
   });
 }
 

@@ -5,11 +5,13 @@ import type { Actor } from "./principal.ts";
 export type SecurityEvent =
   | "authn_login_success"
   | "authn_login_fail"
+  | "authn_login_lock"
   | "authn_password_change"
   | "authn_token_created"
   | "authn_token_reuse"
   | "authz_fail"
   | "authz_change"
+  | "excess_rate_limit_exceeded"
   | "malicious_csrf"
   | "session_created"
   | "session_renewed"

@@ -7,8 +7,8 @@ const drivers = {
     why: "PostgreSQL has one door, mixins/database: pool, timeouts and error mapping live there.",
   },
   ioredis: {
-    home: ["mixins/account-cache/redis-cache.ts"],
-    why: "Redis has one door, mixins/account-cache/redis-cache.ts: nobody waits for it there, and it may be away.",
+    home: ["mixins/redis/redis.ts"],
+    why: "Redis has one door, mixins/redis/redis.ts: nobody waits for it there, and it may be away.",
   },
   kafkajs: {
     home: ["services/events/kafkajs-client.ts", "services/events/kafka.ts"],
@@ -29,6 +29,10 @@ const drivers = {
   "@grpc/grpc-js": {
     home: ["services/grpc-gateway/server.ts"],
     why: "gRPC has one door, services/grpc-gateway/server.ts: limits and error texts live there.",
+  },
+  "rate-limiter-flexible": {
+    home: ["services/auth/throttling/counters/**"],
+    why: "Counting has one door, services/auth/throttling/counters: it is shared by all nodes and may lose Redis.",
   },
   sharp: {
     home: ["services/users/pictures/render.ts"],

@@ -7,6 +7,7 @@ import { loadConfig, type Config } from "../../lib/config.ts";
 import { silentLog } from "../../lib/log.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { embeddedDefaults } from "../../mixins/embedded/defaults.ts";
+import { generousBudgets } from "../../test/support/budgets.ts";
 import { freePort } from "../../test/support/ports.ts";
 import { startChild, type Child, type ChildOptions } from "./child.ts";
 import type { Delays, Usage } from "./probe.ts";
@@ -24,7 +25,10 @@ const withoutKafka = "auth,users,mailer,grpc-gateway,api-gateway";
 
 export async function createStand(changes: Record<string, string> = {}): Promise<Stand> {
   const dataDir = await mkdtemp(join(tmpdir(), "bench-"));
-  const base = await embeddedDefaults({ DATA_DIR: dataDir, SERVICES: withoutKafka, ...changes }, silentLog);
+  const base = await embeddedDefaults(
+    { DATA_DIR: dataDir, SERVICES: withoutKafka, ...generousBudgets, ...changes },
+    silentLog,
+  );
   const config = loadConfig(base.env);
   const { database } = config;
   if (!database) throw new Error("no database");

@@ -1,11 +1,9 @@
-import { Redis } from "ioredis";
 import type { Log } from "../../lib/log.ts";
+import { Circuit } from "../redis/circuit.ts";
+import { longestWaitMs, openRedis, replaceConnection, within } from "../redis/redis.ts";
 import { keptMs, type AccountCache } from "./account-cache.ts";
 import { jsonVersion, readAccount, writeAccount } from "./account-json.ts";
-import { Circuit } from "./circuit.ts";
 
-/** PostgreSQL answers about as fast. */
-const longestWaitMs = 50;
 /** How long the least revision is remembered: a broken network may deliver late what was sent before a change. */
 const rememberMs = 60_000;
 
@@ -26,31 +24,9 @@ elseif revision > least then redis.call("del", KEYS[2]) end`;
  * @param waitMs the longest that a request waits for Redis
  */
 export function redisCache(url: string, log: Log, waitMs = longestWaitMs): AccountCache {
-  const redis = new Redis(url, {
-    connectTimeout: 1000,
-    // Of the handshake; nobody waits for other commands this long.
-    commandTimeout: 1000,
-    disconnectTimeout: 200,
-    retryStrategy: (times) => Math.min(100 * times, 1000),
-    // What could not be sent or was not answered is done without, and never sent later: it would be out of date.
-    enableOfflineQueue: false,
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    disableClientInfo: true,
-  });
-  // A command that finds no connection does not know why there is none; told once for as long as there is none.
-  let isTold = false;
-  redis.on("ready", () => (isTold = false));
-  redis.on("error", ({ message }: Error) => {
-    if (!isTold) log.warn({ reason: message }, "no connection to Redis");
-    isTold = true;
-  });
-
-  // A connection that takes everything and answers nothing is replaced; what still waits in it is thrown away.
-  const reads = new Circuit("reading from Redis", log, () => {
-    if (redis.status === "ready") redis.disconnect(true);
-  });
-  const writes = new Circuit("writing to Redis", log, () => undefined);
+  const redis = openRedis(url, log);
+  const reads = new Circuit("reading from Redis", "without the cache", log, () => replaceConnection(redis));
+  const writes = new Circuit("writing to Redis", "without the cache", log, () => undefined);
   const keys = (id: number) => {
     const key = `identity:account:${jsonVersion}:{${id}}`;
     return [`${key}:least`, key] as const;
@@ -74,13 +50,4 @@ export function redisCache(url: string, log: Log, waitMs = longestWaitMs): Accou
       ),
     close: () => redis.disconnect(),
   };
-}
-
-/** Gives up after a while; not before what has arrived is read: it may be this process that was slow. */
-function within<T>(waitMs: number, command: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const giveUp = () => reject(new Error(`no answer within ${waitMs} ms`));
-    const timer = setTimeout(() => setImmediate(giveUp), waitMs);
-    command.then(resolve, reject).finally(() => clearTimeout(timer));
-  });
 }

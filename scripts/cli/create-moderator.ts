@@ -11,6 +11,7 @@ import { emailTaken } from "../../mixins/accounts/change-account.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { openAuth } from "../../services/auth/open-auth.ts";
 import { createModerator } from "../../services/auth/create-moderator.ts";
+import { sqlCounters } from "../../services/auth/throttling/counters/sql-counters.repository.ts";
 import { UsageError } from "./usage-error.ts";
 import { withDatabase } from "./with-database.ts";
 
@@ -23,7 +24,7 @@ export async function createModeratorCommand(args: readonly string[]): Promise<v
   await withDatabase(async (config, db, log) => {
     if (await existsAlready(db, email)) return;
     const password = await readPassword();
-    const auth = openAuth(config, db, log, systemClock);
+    const auth = openAuth(config, db, sqlCounters(db), log, systemClock);
     try {
       const { id } = await createModerator(auth, { email, password, user_profile: profile }, system, {
         sendEmail,

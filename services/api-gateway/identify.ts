@@ -32,6 +32,7 @@ export async function identify(
     traceparent: traceparentOf(headers["traceparent"]),
     ip: request.ip,
     userAgent: headers["user-agent"] ?? "",
+    device: cookies.deviceId,
   };
   const token = wanted === "no" ? undefined : (bearerToken(headers.authorization) ?? cookies.accessToken);
   if (token === undefined) {

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../lib/actions.ts";
 import type { Actor } from "../../lib/principal.ts";
-import { errorList, errorType, type FieldErrors } from "../../lib/errors.ts";
+import { errorList, errorType, type ServiceError } from "../../lib/errors.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { identify } from "./identify.ts";
 import type { Page } from "./openapi.ts";
@@ -61,7 +61,7 @@ const buttonLinks: readonly LinkPage[] = [
 ];
 
 const linkPath = (name: string): string => `/api/v1/users/:uidb64/${name}/:token/`;
-const statuses = { GET: [200, 503], POST: [200, 400, 404, 413, 415, 503] } as const;
+const statuses = { GET: [200, 503], POST: [200, 400, 404, 413, 415, 429, 503] } as const;
 
 /** For OpenAPI. */
 export const linkPages: readonly Page[] = [
@@ -134,8 +134,12 @@ async function sendOutcome(reply: FastifyReply, work: Promise<unknown>, outcome:
       const text = "This link is not valid, or it has been used.";
       return sendPage(reply, errorList[type].status, errorPage({ companyName, text }));
     }
-    const fields = fieldsOf(error);
-    if (!fields) throw error;
+    const { fields, retryAfterSeconds } = dataOf(error);
+    if (type === "too_many_requests") {
+      const text = errorList[type].detail;
+      return sendPage(reply.header("retry-after", retryAfterSeconds), errorList[type].status, again(text));
+    }
+    if (type !== "invalid_input" || !fields) throw error;
     return sendPage(reply, 400, again(Object.values(fields).join(" ")));
   }
   return sendPage(reply, 200, donePage({ companyName, text: done }));
@@ -161,7 +165,5 @@ function passwordsOf(request: FastifyRequest): { password?: string; new_password
   return { ...(password && { password }), ...(newPassword && { new_password: newPassword }) };
 }
 
-function fieldsOf(error: unknown): FieldErrors | undefined {
-  const isInput = errorType(error) === "invalid_input" && error instanceof Error && "data" in error;
-  return isInput ? (error.data as { fields?: FieldErrors }).fields : undefined;
-}
+const dataOf = (error: unknown): Partial<ServiceError["data"]> =>
+  error instanceof Error && "data" in error ? (error.data as ServiceError["data"]) : {};

@@ -3,7 +3,7 @@ import { ruleToJsonSchema, type JsonSchema, type Rule, type Shape } from "../../
 import type { Route } from "./routes.ts";
 import { fileField } from "./uploads.ts";
 
-const noCookies = { accessToken: undefined, refreshToken: undefined };
+const noCookies = { accessToken: undefined, refreshToken: undefined, deviceId: undefined };
 const noHeaders = { idempotencyKey: null };
 const ref = (name: string): JsonSchema => ({ $ref: `#/components/schemas/${name}` });
 const json = (schema: JsonSchema, example?: unknown): JsonSchema => ({
@@ -229,6 +229,6 @@ function errorResponse(status: number, codes: readonly ErrorCode[]): JsonSchema 
   return {
     description: codes.map((code) => `\`${code}\`: ${errorList[code].detail}`).join(" "),
     content: json(schemas.length === 1 ? (schemas[0] ?? {}) : { anyOf: schemas }),
-    ...(status === 503 && { headers: retry }),
+    ...((status === 503 || status === 429) && { headers: retry }),
   };
 }

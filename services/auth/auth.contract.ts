@@ -26,6 +26,8 @@ export const sessionTokensRule = rule({
     /** Seconds; null for cookies that end with the browser's session. */
     access_max_age: { type: "number", integer: true, nullable: true },
     refresh_max_age: { type: "number", integer: true, nullable: true },
+    /** Of whoever has just signed in: no secret that opens anything (device-token.ts). */
+    device_id: { ...token, optional: true },
   },
 });
 export type SessionTokens = InferRule<typeof sessionTokensRule>;
@@ -85,7 +87,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { role: { type: "enum", values: ["CU", "CO", "RM"] }, expires_session: expiresSession, ...registration },
     returns: { type: "object", strict: true, props: { user: fullViewRule, tokens: sessionTokensRule } },
-    errors: ["idempotency_key_reused"],
+    errors: ["idempotency_key_reused", "too_many_requests"],
   },
   createModerator: {
     summary: "Creates a moderator, whose address counts as verified.",
@@ -103,7 +105,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { email: emailRule, password: passwordRule, expires_session: expiresSession },
     returns: sessionTokensRule,
-    errors: ["invalid_credentials"],
+    errors: ["invalid_credentials", "too_many_requests"],
   },
   refresh: {
     summary: "Exchanges a refresh token for a new pair; the old one is used up.",
@@ -111,7 +113,7 @@ export const authContract = contract("auth", {
     auth: "none",
     params: { refresh_token: token },
     returns: sessionTokensRule,
-    errors: ["invalid_token"],
+    errors: ["invalid_token", "too_many_requests"],
   },
   logout: {
     summary: "Ends the session on the server.",
@@ -127,6 +129,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { email: emailRule, current_password: currentPassword, user_profile: profileRule },
     returns: fullViewRule,
+    errors: ["too_many_requests"],
   },
   updateOwn: {
     summary: "Changes any part of the signed-in account. A new address waits for its confirmation.",
@@ -139,6 +142,7 @@ export const authContract = contract("auth", {
       user_profile: { ...partialProfileRule, optional: true },
     },
     returns: fullViewRule,
+    errors: ["too_many_requests"],
   },
   confirmEmail: {
     summary: "Makes a new address count, or takes its change back, by a mailed link.",
@@ -151,7 +155,7 @@ export const authContract = contract("auth", {
       new_password: { ...newPasswordRule, optional: true },
     },
     returns: nothing,
-    errors: ["invalid_link", "not_found"],
+    errors: ["invalid_link", "not_found", "too_many_requests"],
   },
   changePassword: {
     summary: "Changes the password: every other session and every mailed link ends, and new cookies are set.",
@@ -160,6 +164,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { current_password: passwordRule, new_password: newPasswordRule },
     returns: sessionTokensRule,
+    errors: ["too_many_requests"],
   },
   requestPasswordReset: {
     summary: "Mails a link to set a new password, if the address is known; the answer does not tell.",
@@ -168,6 +173,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { email: emailRule },
     returns: nothing,
+    errors: ["too_many_requests"],
   },
   resetPassword: {
     summary: "Sets a new password by a mailed link; all sessions end, and nobody is signed in.",
@@ -176,7 +182,7 @@ export const authContract = contract("auth", {
     unknown: "ignore",
     params: { token: link.token, new_password: newPasswordRule },
     returns: nothing,
-    errors: ["invalid_link"],
+    errors: ["invalid_link", "too_many_requests"],
   },
   listSessions: {
     summary: "Where the account is signed in, the session used last first.",
@@ -214,7 +220,7 @@ export const authContract = contract("auth", {
     auth: "required",
     params: {},
     returns: nothing,
-    errors: ["email_already_verified"],
+    errors: ["email_already_verified", "too_many_requests"],
   },
   verifyEmail: {
     summary: "Verifies the address that a mailed link was made for.",
@@ -222,7 +228,7 @@ export const authContract = contract("auth", {
     auth: "none",
     params: link,
     returns: nothing,
-    errors: ["invalid_link", "not_found"],
+    errors: ["invalid_link", "not_found", "too_many_requests"],
   },
   verifyEmailByForm: {
     summary: "The same for a browser's form: with the account's session, its password, or a new password.",
@@ -234,7 +240,7 @@ export const authContract = contract("auth", {
       new_password: { ...newPasswordRule, optional: true },
     },
     returns: nothing,
-    errors: ["invalid_link", "not_found"],
+    errors: ["invalid_link", "not_found", "too_many_requests"],
   },
   health: {
     summary: "Whether the database answers.",

@@ -18,6 +18,7 @@ import { followUpResetRequest, requestPasswordReset } from "./request-password-r
 import { resetPassword } from "./reset-password.ts";
 import { sendVerification } from "./send-verification.ts";
 import { sweep } from "./sweep.repository.ts";
+import { openCounters } from "./throttling/counters/open-counters.ts";
 import { updateOwnAccount } from "./update-own-account.ts";
 import { verifyEmail, verifyEmailByForm } from "./verify-email.ts";
 
@@ -27,7 +28,8 @@ const sweepMs = 10 * 60_000;
 
 /** The stories with credentials. The only service that ever sees a password. */
 export default function authService(node: Node): ServiceSchema {
-  const deps = openAuth(node.config, openServiceDatabase(node, "auth", 10), node.log, node.clock);
+  const db = openServiceDatabase(node, "auth", 10);
+  const deps = openAuth(node.config, db, openCounters(node.config, db, node.log), node.log, node.clock);
   // Connections of their own: a flood of sign-ins must hold up neither the checks that every page waits for nor the loops.
   const checks = openServiceDatabase(node, "auth-checks", 3);
   const chores = openServiceDatabase(node, "auth-chores", 1);
@@ -75,7 +77,8 @@ export default function authService(node: Node): ServiceSchema {
     stopped: async () => {
       await Promise.all([resets?.stop(), sweeping?.stop()]);
       await deps.passwords.close();
-      await Promise.all([deps.db, checks, chores].map((db) => db.close()));
+      deps.throttle.counters.close();
+      await Promise.all([db, checks, chores].map((db) => db.close()));
     },
   };
 }

@@ -10,6 +10,7 @@ import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
 import { startSession } from "./start-session.ts";
+import { forgetAttempts } from "./throttling/password-attempts.ts";
 
 /** Somebody changes his password: everybody else is signed out, and he goes on with a session of the same kind. */
 export async function changePassword(
@@ -21,7 +22,7 @@ export async function changePassword(
   const before = await findAccount(deps.db, userId);
   if (!before) throw new ServiceError("not_authenticated");
   checkAccountPassword(deps.config, "new_password", input.new_password, before);
-  await demandPassword(deps, userId, input.current_password, actor);
+  await demandPassword(deps, before, input.current_password, actor);
   const passwordHash = await deps.passwords.hash(input.new_password, actor);
   const tokens = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
@@ -32,6 +33,7 @@ export async function changePassword(
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId });
     return await startSession(deps, tx, changed, actor, session.browserSession);
   });
+  await forgetAttempts(deps, before.emailCanonical, actor);
   deps.securityLog("authn_password_change", actor, { subject_id: userId });
   return tokens;
 }

@@ -1,23 +1,29 @@
 import { invalidFields } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
+import type { Account } from "../../mixins/accounts/account.ts";
 import { findCredentials } from "../../mixins/accounts/accounts.repository.ts";
 import type { AuthDeps } from "./deps.ts";
+import { attemptPassword } from "./throttling/password-attempts.ts";
 
 /**
  * A stolen cookie must not be enough to take an account over (ASVS 7.5.1). Whoever changes the account then has to see that
  * the session still lives: it ends when the password is changed meanwhile.
- * @throws ServiceError `invalid_input` naming `current_password`
+ * @throws ServiceError `invalid_input` naming `current_password`, or `too_many_requests`
  */
 export async function demandPassword(
   deps: AuthDeps,
-  userId: number,
+  { id, emailCanonical: canonicalEmail }: Account,
   password: string | undefined,
   actor: Actor,
 ): Promise<void> {
   if (password === undefined) throw invalidFields({ current_password: "This field is required." });
-  const credentials = await findCredentials(deps.db, { id: userId });
-  const { matches } = await deps.passwords.verify(password, credentials?.passwordHash, actor);
-  if (matches) return;
-  deps.securityLog("authn_login_fail", actor, { subject_id: userId });
+  const claim = { canonicalEmail, sessionId: actor.principal?.sessionId };
+  const right = await attemptPassword(deps, claim, actor, async () => {
+    const credentials = await findCredentials(deps.db, { id });
+    const { matches } = await deps.passwords.verify(password, credentials?.passwordHash, actor);
+    return matches || undefined;
+  });
+  if (right) return;
+  deps.securityLog("authn_login_fail", actor, { subject_id: id });
   throw invalidFields({ current_password: "The password is not right." });
 }

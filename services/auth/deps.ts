@@ -5,6 +5,7 @@ import type { SecurityLog } from "../../lib/security-log.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { AbandonedCalls } from "./abandoned-calls.ts";
 import type { Passwords } from "./hashing/passwords.ts";
+import type { Throttle } from "./throttling/throttle.ts";
 
 /** What the stories with credentials stand on. */
 export interface AuthDeps {
@@ -12,7 +13,8 @@ export interface AuthDeps {
   readonly clock: Clock;
   readonly db: Database;
   readonly passwords: Passwords;
-  readonly keys: { readonly access: KeyRing; readonly refresh: KeyRing; readonly oneTime: KeyRing };
+  readonly throttle: Throttle;
+  readonly keys: { readonly [K in "access" | "refresh" | "oneTime" | "device"]: KeyRing };
   readonly securityLog: SecurityLog;
   readonly abandoned: AbandonedCalls;
 }

@@ -19,27 +19,36 @@ import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkNewPassword } from "./password-policy.ts";
 import { queuePasswordNotice } from "./set-password.ts";
+import { attemptLink } from "./throttling/link-attempts.ts";
+import { forgetAttempts } from "./throttling/password-attempts.ts";
 
 type EmailLink = Params<typeof authContract.confirmEmail>;
 
 /** Somebody follows the link to a new address, or the one by which the old address takes the change back. */
 export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Record<string, never>> {
+  return await attemptLink(deps, actor, () => follow(deps, link, actor));
+}
+
+async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Record<string, never>> {
   const userId = decodeUserId(link.user_reference) ?? 0;
   const tokenId = readOneTimeToken(deps.keys.oneTime, link.purpose, link.token);
   const known = await findAccount(deps.db, userId);
   if (!known) throw new ServiceError("not_found");
   if (tokenId === undefined) throw new ServiceError("invalid_link");
   const passwordHash = link.purpose === "undo-email" ? await hashNewPassword(deps, link, known, actor) : undefined;
-  await deps.db.transaction(async (tx) => {
+  const secured = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
     if (passwordHash === undefined) {
       await confirm(tx, account, tokenId);
-      return;
+      return undefined;
     }
-    await queuePasswordNotice(tx, await undo(tx, account, tokenId, passwordHash));
+    const owned = await undo(tx, account, tokenId, passwordHash);
+    await queuePasswordNotice(tx, owned);
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId, details: { by: link.purpose } });
+    return owned;
   });
+  if (secured) await forgetAttempts(deps, secured.emailCanonical, actor);
   deps.securityLog("user_updated", actor, { subject_id: userId, change: link.purpose });
   return {};
 }

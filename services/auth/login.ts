@@ -12,12 +12,13 @@ import {
 import type { authContract, SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { startSession } from "./start-session.ts";
+import { attemptPassword } from "./throttling/password-attempts.ts";
 
 type Input = Params<typeof authContract.login>;
 
 /**
  * Somebody signs in. An unknown address, a wrong password and an inactive account get the same answer after the same
- * time: one hash is compared in each case.
+ * time: one hash is compared in each case, or none while nobody may try.
  */
 export async function login(deps: AuthDeps, input: Input, actor: Actor): Promise<SessionTokens> {
   const checked = await checkCredentials(deps, input, actor);
@@ -35,16 +36,18 @@ interface Checked extends Credentials {
   readonly newHash: string | undefined;
 }
 
-/** @throws ServiceError `invalid_credentials` */
+/** @throws ServiceError `invalid_credentials` or `too_many_requests` */
 async function checkCredentials(deps: AuthDeps, input: Input, actor: Actor): Promise<Checked> {
-  const email = readEmailAddress(input.email);
-  const credentials = email && (await findCredentials(deps.db, { canonicalEmail: email.canonical }));
-  const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash, actor);
-  if (!credentials || !matches || !credentials.isActive) {
+  const canonicalEmail = readEmailAddress(input.email)?.canonical;
+  const right = await attemptPassword(deps, { canonicalEmail }, actor, async () => {
+    const credentials = canonicalEmail === undefined ? undefined : await findCredentials(deps.db, { canonicalEmail });
+    const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash, actor);
+    if (credentials && matches && credentials.isActive) return { credentials, outdated };
     deps.securityLog("authn_login_fail", actor, { subject_id: credentials?.id });
-    throw new ServiceError("invalid_credentials");
-  }
-  return { ...credentials, newHash: outdated ? await hashAgain(deps, input.password, actor) : undefined };
+    return undefined;
+  });
+  if (!right) throw new ServiceError("invalid_credentials");
+  return { ...right.credentials, newHash: right.outdated ? await hashAgain(deps, input.password, actor) : undefined };
 }
 
 /** Too many wait: the next sign-in may do it as well. */

@@ -7,20 +7,25 @@ import type { Database } from "../../mixins/database/database.ts";
 import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AuthDeps } from "./deps.ts";
 import { createPasswords } from "./hashing/passwords.ts";
+import type { Counters } from "./throttling/counters/counters.ts";
+import { Throttle } from "./throttling/throttle.ts";
 
 /** Everything that the stories with credentials need, for the service and for the command line. */
-export function openAuth(config: Config, db: Database, log: Log, clock: Clock): AuthDeps {
+export function openAuth(config: Config, db: Database, counters: Counters, log: Log, clock: Clock): AuthDeps {
+  const securityLog = createSecurityLog(log);
   return {
     config,
     clock,
     db,
     passwords: createPasswords(config.password, log),
+    throttle: new Throttle(config.budgets, counters, securityLog),
     keys: {
       access: keyRing(config.secrets, "access-token"),
       refresh: keyRing(config.secrets, "refresh-token"),
       oneTime: keyRing(config.secrets, "one-time-token"),
+      device: keyRing(config.secrets, "device-token"),
     },
-    securityLog: createSecurityLog(log),
+    securityLog,
     abandoned: new AbandonedCalls(),
   };
 }

@@ -13,6 +13,7 @@ import type { AuthDeps } from "./deps.ts";
 import { adoptSession, readPresentedToken, type PresentedToken } from "./legacy-session.ts";
 import { successorOf } from "./refresh-token.ts";
 import { sessionTokens } from "./start-session.ts";
+import { ofNetwork } from "./throttling/subjects.ts";
 
 /** How long an old token still gets the successor that was already given for it: a lost answer on a mobile network. */
 const graceSeconds = 30;
@@ -27,12 +28,19 @@ export async function refresh(
   input: Params<typeof authContract.refresh>,
   actor: Actor,
 ): Promise<SessionTokens> {
+  // A page that is opened by nobody who is signed in asks as well: that is no guess.
+  if (input.refresh_token === "") throw new ServiceError("invalid_token");
   const presented = readPresentedToken(deps, input.refresh_token);
-  if (!presented) throw new ServiceError("invalid_token");
+  if (!presented) return await refuse(deps, actor);
   const { tokens, event, subjectId } = await rotate(deps, presented, actor);
   if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id: presented.sessionId });
-  if (!tokens) throw new ServiceError("invalid_token");
-  return tokens;
+  return tokens ?? (await refuse(deps, actor));
+}
+
+/** Guesses are counted when they have failed: a good token costs nothing more, whatever else comes from its network. */
+async function refuse({ throttle }: AuthDeps, actor: Actor): Promise<never> {
+  await throttle.spend(actor, "wrong-refresh-tokens-from-ip", ofNetwork(actor));
+  throw new ServiceError("invalid_token");
 }
 
 interface Outcome {

@@ -10,6 +10,7 @@ import { once, rememberRequest, repeatable, type Earlier, type Repeatable } from
 import { readNewAccount, registeredEvent, type CreateOptions } from "./new-account.ts";
 import { queueVerificationMail } from "./send-verification.ts";
 import { startSession } from "./start-session.ts";
+import { ofNetwork } from "./throttling/subjects.ts";
 
 type Registration = Params<typeof authContract.register>;
 type Registered = Result<typeof authContract.register>;
@@ -24,6 +25,7 @@ export async function register(
   actor: Actor,
   options: CreateOptions = {},
 ): Promise<Registered> {
+  await deps.throttle.spend(actor, "registrations-from-ip", ofNetwork(actor));
   const request = repeatable(input.role, input);
   return await once(deps, request, actor, {
     create: () => createOnce(deps, input, actor, request, options),

@@ -8,10 +8,12 @@ import { readEmail } from "../../mixins/accounts/profile-input.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { insertResetRequest, takeResetRequest } from "./reset-requests.repository.ts";
+import { ofAddress, ofNetwork } from "./throttling/subjects.ts";
 
 /**
  * Somebody has forgotten his password. The address is written down and nothing else: whether it is known is looked up
- * after the answer, which is therefore the same, and takes the same time, either way.
+ * after the answer, which is therefore the same, and takes the same time, either way. So is the budget of mails: it belongs to
+ * the address as typed.
  */
 export async function requestPasswordReset(
   deps: AuthDeps,
@@ -19,6 +21,8 @@ export async function requestPasswordReset(
   actor: Actor,
 ): Promise<Record<string, never>> {
   const { canonical } = readEmail(input.email);
+  await deps.throttle.spend(actor, "reset-requests-from-ip", ofNetwork(actor));
+  await deps.throttle.spend(actor, "reset-mails", ofAddress(canonical));
   await deps.db.transaction((tx) => insertResetRequest(tx, canonical, actor));
   return {};
 }

@@ -10,16 +10,20 @@ import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
+import { attemptLink } from "./throttling/link-attempts.ts";
+import { forgetAttempts } from "./throttling/password-attempts.ts";
+
+type Input = Params<typeof authContract.resetPassword>;
 
 /**
  * Somebody follows the link of a forgotten password and sets a new one. Everybody is signed out and nobody is signed in.
  * Whoever holds the link reads the address, so the address counts as verified.
  */
-export async function resetPassword(
-  deps: AuthDeps,
-  input: Params<typeof authContract.resetPassword>,
-  actor: Actor,
-): Promise<Record<string, never>> {
+export async function resetPassword(deps: AuthDeps, input: Input, actor: Actor): Promise<Record<string, never>> {
+  return await attemptLink(deps, actor, () => follow(deps, input, actor));
+}
+
+async function follow(deps: AuthDeps, input: Input, actor: Actor): Promise<Record<string, never>> {
   const id = readOneTimeToken(deps.keys.oneTime, "reset-password", input.token);
   const userId = id === undefined ? undefined : await findTokenOwner(deps.db, id);
   const known = userId === undefined ? undefined : await findAccount(deps.db, userId);
@@ -34,6 +38,7 @@ export async function resetPassword(
     await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "password"));
     await appendAudit(tx, "authn_password_change", actor, { subjectId: known.id, details: { by: "reset link" } });
   });
+  await forgetAttempts(deps, known.emailCanonical, actor);
   deps.securityLog("authn_password_change", actor, { subject_id: known.id, by: "reset link" });
   return {};
 }

@@ -5,6 +5,7 @@ import { insertSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
+import { deviceToken, readDeviceToken } from "./device-token.ts";
 import { firstRefreshToken, type RefreshToken } from "./refresh-token.ts";
 
 interface SessionOwner {
@@ -14,17 +15,19 @@ interface SessionOwner {
 
 const maxUserAgent = 256;
 
-/** A new session and its first pair of tokens; the caller's transaction decides whether it comes to be. */
+/** A new session, its first pair of tokens and the device's; the caller's transaction decides whether it comes to be. */
 export async function startSession(
   deps: AuthDeps,
   tx: Transaction,
-  owner: SessionOwner,
+  owner: SessionOwner & { readonly emailCanonical: string },
   actor: Actor,
   browserSession: boolean,
 ): Promise<SessionTokens> {
   const refresh = firstRefreshToken(deps.keys.refresh, randomUUID());
   await insertSessionOf(deps, tx, owner, refresh, actor, browserSession);
-  return sessionTokens(deps, owner, refresh, browserSession);
+  const known = readDeviceToken(deps.keys.device, owner.emailCanonical, actor.device);
+  const device_id = deviceToken(deps.keys.device, owner.emailCanonical, known);
+  return { ...sessionTokens(deps, owner, refresh, browserSession), device_id };
 }
 
 /** A session that is continued with this refresh token, unless there is one with its id. */

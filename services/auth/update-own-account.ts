@@ -12,6 +12,7 @@ import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
+import { ofAddress } from "./throttling/subjects.ts";
 
 type Input = Params<typeof authContract.updateOwn>;
 
@@ -34,7 +35,11 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   );
   // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
   const email = typed?.canonical === before.emailCanonical ? undefined : typed;
-  if (email) await demandPassword(deps, before.id, input.current_password, actor);
+  if (email) {
+    await demandPassword(deps, before, input.current_password, actor);
+    await deps.throttle.spend(actor, "address-changes", ofAddress(before.emailCanonical));
+    await deps.throttle.spend(actor, "confirmation-mails", ofAddress(email.canonical));
+  }
 
   const after = await db.transaction(async (tx) => {
     const locked = await lockAccount(tx, before.id);

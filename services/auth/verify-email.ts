@@ -13,16 +13,15 @@ import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
+import { attemptLink } from "./throttling/link-attempts.ts";
+import { attemptPassword, forgetAttempts } from "./throttling/password-attempts.ts";
 
 type Link = Params<typeof authContract.verifyEmail>;
 type Form = Params<typeof authContract.verifyEmailByForm>;
 
 /** The front end follows a mailed link. */
 export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Promise<Record<string, never>> {
-  const account = await linkedAccount(deps, link);
-  await deps.db.transaction((tx) => confirm(deps, tx, link, account.id));
-  deps.securityLog("user_updated", actor, { subject_id: account.id, change: "email_verified" });
-  return {};
+  return await attemptLink(deps, actor, async () => verify(deps, await readLink(deps, link), actor));
 }
 
 /**
@@ -30,42 +29,64 @@ export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Pro
  * the password is his, or sets a new one: it may have been registered by a stranger, who must not keep his way in.
  */
 export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor): Promise<Record<string, never>> {
-  const account = await linkedAccount(deps, form);
-  if (form.new_password !== undefined) return await verifyAndTakeOver(deps, form, form.new_password, account, actor);
-  if (actor.principal?.userId === account.id) return await verifyEmail(deps, form, actor);
-  const credentials = await findCredentials(deps.db, { id: account.id });
-  const { matches } = await deps.passwords.verify(form.password ?? "", credentials?.passwordHash, actor);
-  if (!matches) {
-    deps.securityLog("authn_login_fail", actor, { subject_id: account.id });
-    throw invalidFields({ password: "The password is not right." });
-  }
-  return await verifyEmail(deps, form, actor);
+  return await attemptLink(deps, actor, async () => {
+    const linked = await readLink(deps, form);
+    if (form.new_password !== undefined) return await verifyAndTakeOver(deps, linked, form.new_password, actor);
+    if (actor.principal?.userId !== linked.account.id) await demandOwner(deps, linked, form.password ?? "", actor);
+    return await verify(deps, linked, actor);
+  });
 }
 
-async function verifyAndTakeOver(deps: AuthDeps, form: Form, password: string, account: Account, actor: Actor) {
-  const { id } = account;
-  checkAccountPassword(deps.config, "new_password", password, account);
+interface Linked {
+  readonly account: Account;
+  readonly tokenId: string;
+}
+
+/** A forged link is refused before anything is hashed or compared; whether a real one still counts, when it is used up. */
+async function readLink({ db, keys }: AuthDeps, link: Link): Promise<Linked> {
+  const account = await findAccount(db, decodeUserId(link.user_reference) ?? 0);
+  if (!account) throw new ServiceError("not_found");
+  const tokenId = readOneTimeToken(keys.oneTime, "verify-email", link.token);
+  if (tokenId === undefined) throw new ServiceError("invalid_link");
+  return { account, tokenId };
+}
+
+async function demandOwner(deps: AuthDeps, { account }: Linked, password: string, actor: Actor): Promise<void> {
+  const { id, emailCanonical: canonicalEmail } = account;
+  const right = await attemptPassword(deps, { canonicalEmail }, actor, async () => {
+    const credentials = await findCredentials(deps.db, { id });
+    const { matches } = await deps.passwords.verify(password, credentials?.passwordHash, actor);
+    return matches || undefined;
+  });
+  if (right) return;
+  deps.securityLog("authn_login_fail", actor, { subject_id: id });
+  throw invalidFields({ password: "The password is not right." });
+}
+
+async function verify(deps: AuthDeps, linked: Linked, actor: Actor): Promise<Record<string, never>> {
+  await deps.db.transaction((tx) => confirm(tx, linked));
+  deps.securityLog("user_updated", actor, { subject_id: linked.account.id, change: "email_verified" });
+  return {};
+}
+
+async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: string, actor: Actor) {
+  const { id, emailCanonical } = linked.account;
+  checkAccountPassword(deps.config, "new_password", password, linked.account);
   const passwordHash = await deps.passwords.hash(password, actor);
   await deps.db.transaction(async (tx) => {
-    const verified = await confirm(deps, tx, form, id);
+    const verified = await confirm(tx, linked);
     await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "registration-disowned"));
     await appendAudit(tx, "authn_password_change", actor, { subjectId: id, details: { by: "disowned registration" } });
   });
+  await forgetAttempts(deps, emailCanonical, actor);
   deps.securityLog("authn_password_change", actor, { subject_id: id, by: "disowned registration" });
   return {};
 }
 
-async function linkedAccount(deps: AuthDeps, link: Link): Promise<Account> {
-  const account = await findAccount(deps.db, decodeUserId(link.user_reference) ?? 0);
-  if (!account) throw new ServiceError("not_found");
-  return account;
-}
-
 /** Uses the link up and marks the address, if it is still the one that the link was mailed to. */
-async function confirm(deps: AuthDeps, tx: Transaction, link: Link, userId: number): Promise<Account> {
+async function confirm(tx: Transaction, { account: { id: userId }, tokenId: id }: Linked): Promise<Account> {
   const account = await lockAccount(tx, userId);
-  const id = readOneTimeToken(deps.keys.oneTime, "verify-email", link.token);
-  const token = account && id !== undefined && { id, userId, purpose: "verify-email" as const, address: account.email };
+  const token = account && { id, userId, purpose: "verify-email" as const, address: account.email };
   if (!token || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
   if (account.isEmailVerified) return account;
   return await changeAccount(tx, account, { isEmailVerified: true }, { type: "user.email_verified", data: {} });

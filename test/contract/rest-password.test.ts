@@ -114,7 +114,7 @@ describe("POST /users/current/password/", () => {
 
     const answer = await changed(person);
     expect(said(answer)).toEqual([200, {}]);
-    expect(maxAges(answer)).toEqual(["86400", "864000", "0"]);
+    expect(maxAges(answer)).toEqual(["86400", "864000", "0", "31536000"]);
     for (const client of [other, before, kept]) await expectOver(client);
     expect((await person.client.get(current)).json()).toMatchObject({ id: person.id });
     expect(await roles.getUserRole(person.client.cookie("access_token") ?? "")).toEqual({
@@ -138,7 +138,7 @@ describe("POST /users/current/password/", () => {
   test("cookies of a browser's session stay such, also after the next refresh", async () => {
     const person = await someone({ expires_session: true });
     const answer = await changed(person);
-    expect(maxAges(answer)).toEqual(["session", "session", "0"]);
+    expect(maxAges(answer)).toEqual(["session", "session", "0", "session"]);
     expect(maxAges(await person.client.post(refresh))).toEqual(["session", "session", "0"]);
   });
 

@@ -24,7 +24,8 @@ describe.each([
     const answer = await client.post(`/api/v1/users/${path}/`, body);
     expect(said(answer)).toEqual([201, fullViewOf(stand, role, body)]);
     expect(answer.headers.get("content-type")).toBe("application/json; charset=utf-8");
-    expect(setCookiesOf(answer).map(({ name }) => name)).toEqual(["access_token", "refresh_token", "refresh_token"]);
+    const names = setCookiesOf(answer).map(({ name }) => name);
+    expect(names).toEqual(["access_token", "refresh_token", "refresh_token", "device_id"]);
     const current = await client.get("/api/v1/users/current/");
     expect(said(current)).toEqual([200, answer.json()]);
   });

@@ -239,7 +239,13 @@ beforeAll(async () => {
   })) {
     secrets.set(`setting: ${name}`, formsOfText(text));
   }
-  for (const purpose of ["access-token", "refresh-token", "one-time-token", "cursor"] satisfies KeyPurpose[]) {
+  for (const purpose of [
+    "access-token",
+    "refresh-token",
+    "one-time-token",
+    "device-token",
+    "cursor",
+  ] satisfies KeyPurpose[]) {
     const { object } = keyRing(keys, purpose).current;
     secrets.set(`key: ${purpose}`, formsOfBytes(object.export()));
   }

@@ -7,6 +7,7 @@ import { loadConfig, type Config } from "../../lib/config.ts";
 import { silentLog, type Log } from "../../lib/log.ts";
 import { readMailbox, startMailCatcher, type CaughtMail } from "../../mixins/embedded/mail-catcher.ts";
 import { startNode } from "../../node.ts";
+import { generousBudgets } from "./budgets.ts";
 import { Client } from "./client.ts";
 import { createTestDatabase, type TestDatabase } from "./database.ts";
 import { eventually } from "./eventually.ts";
@@ -54,6 +55,7 @@ export async function createStand(changes: Record<string, string> = {}): Promise
     EMAIL_HOST: "127.0.0.1",
     EMAIL_PORT: String(catcher.port),
     EMAIL_FROM: "no-reply@example.com",
+    ...generousBudgets,
     ...changes,
   };
   const url = `http://127.0.0.1:${env.WEB_APP_PORT}`;

@@ -47,6 +47,7 @@ export const actor = (changes: Partial<Actor> = {}): Actor => ({
   traceparent: undefined,
   ip: "192.0.2.1",
   userAgent: "test",
+  device: undefined,
   ...changes,
 });
 

@@ -19,6 +19,17 @@ describe("signInCookies", () => {
     expect([access, refresh].join()).not.toMatch(/Max-Age|Expires/);
   });
 
+  test("a device that has just signed in is told for a year, or for the browser's session", () => {
+    const device_id = "d-1_2";
+    expect(signInCookies({ ...tokens, device_id }, true).at(-1)).toBe(
+      "device_id=d-1_2; Max-Age=31536000; Path=/api/v1; HttpOnly; Secure; SameSite=Lax",
+    );
+    expect(signInCookies({ ...session, device_id }, false).at(-1)).toBe(
+      "device_id=d-1_2; Path=/api/v1; HttpOnly; SameSite=Lax",
+    );
+    expect(readCookies("device_id=d-1_2").deviceId).toBe(device_id);
+  });
+
   test("over TLS every one of them is Secure", () => {
     const cookies = [...signInCookies(tokens, true), ...signOutCookies(true)];
     expect(cookies.filter((cookie) => !cookie.includes("; Secure"))).toEqual([]);

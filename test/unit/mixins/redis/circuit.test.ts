@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from "@jest/globals";
-import { Circuit } from "../../../../mixins/account-cache/circuit.ts";
+import { Circuit } from "../../../../mixins/redis/circuit.ts";
 import { memoryLog } from "../../helpers.ts";
 
 beforeEach(() => void jest.useFakeTimers());
@@ -8,7 +8,7 @@ afterEach(() => void jest.useRealTimers());
 function circuitOver(works: { well: boolean }) {
   const log = memoryLog();
   const opened = jest.fn();
-  const circuit = new Circuit("reading", log, opened);
+  const circuit = new Circuit("reading", "without the cache", log, opened);
   const work = jest.fn(() => (works.well ? Promise.resolve("answer") : Promise.reject(new Error("gone"))));
   const attempt = () => circuit.attempt(work);
   /** Far enough from each other to count each. */
@@ -86,7 +86,7 @@ describe("circuit", () => {
 
   test("what is thrown and is no error is told all the same", async () => {
     const log = memoryLog();
-    const circuit = new Circuit("reading", log, () => undefined);
+    const circuit = new Circuit("reading", "without the cache", log, () => undefined);
     const rejected = Promise.withResolvers<never>();
     rejected.promise.catch(() => undefined);
     rejected.reject("text");

@@ -8,15 +8,20 @@ const restMs = 1000;
 /** Goes round what fails again and again: it is left alone, and one attempt a second finds out whether it works again. */
 export class Circuit {
   readonly #what: string;
+  readonly #otherwise: string;
   readonly #log: Log;
   readonly #opened: () => void;
   #failures = 0;
   #failedAt = -Infinity;
   #restsUntil = -Infinity;
 
-  /** @param opened is told when it starts to be left alone */
-  constructor(what: string, log: Log, opened: () => void) {
+  /**
+   * @param otherwise how it goes on meanwhile, for the log
+   * @param opened is told when it starts to be left alone
+   */
+  constructor(what: string, otherwise: string, log: Log, opened: () => void) {
     this.#what = what;
+    this.#otherwise = otherwise;
     this.#log = log;
     this.#opened = opened;
   }
@@ -55,7 +60,7 @@ export class Circuit {
     if (!this.#isOpen()) return;
     this.#restsUntil = now + restMs;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#log.warn({ reason }, `${this.#what} fails: it goes on without the cache`);
+    this.#log.warn({ reason }, `${this.#what} fails: it goes on ${this.#otherwise}`);
     this.#opened();
   }
 }

@@ -1,0 +1,74 @@
+import { blockSeconds, inARow } from "../../../lib/budgets.ts";
+import type { Actor } from "../../../lib/principal.ts";
+import type { AuthDeps } from "../deps.ts";
+import { readDeviceToken } from "../device-token.ts";
+import { ofAddress, ofNetwork } from "./subjects.ts";
+import { keyOf } from "./throttle.ts";
+
+/** Whose password somebody claims to know. */
+interface Claim {
+  /** As typed, in canonical form; `undefined` for what is no address, and so no account's. */
+  readonly canonicalEmail: string | undefined;
+  /** A session of this account that the claim is made in. */
+  readonly sessionId?: string | undefined;
+}
+
+/**
+ * Compares a password if that may still be tried. Every attempt is spent before it is made, of the account's budget and of
+ * the network's; a right password forgets the wrong ones. A device that signed in before, and a session, have a budget of
+ * their own instead, so that neither a stranger nor a bad neighbour locks the owner out.
+ * @param compare what it found, or `undefined` for a wrong password: an unknown address is one, an inactive account another
+ * @throws ServiceError `too_many_requests`, before anything is looked up
+ */
+export async function attemptPassword<T>(
+  deps: AuthDeps,
+  claim: Claim,
+  actor: Actor,
+  compare: () => Promise<T | undefined>,
+): Promise<T | undefined> {
+  const { throttle } = deps;
+  const { subject, isOwners } = subjectOf(deps, claim, actor);
+  // The network first: one that has nothing left cannot use up accounts.
+  const fromIp = isOwners ? [] : [await throttle.spend(actor, "wrong-passwords-from-ip", ofNetwork(actor))];
+  const own = subject === undefined ? [] : [await throttle.spend(actor, "wrong-passwords", subject)];
+  let found: T | undefined;
+  try {
+    found = await compare();
+  } catch (error) {
+    // Too many hashes waited, or whoever asked hung up before his turn: nothing was tried. What cannot be taken back stays.
+    await throttle.takeBack([...fromIp, ...own]).catch(() => undefined);
+    throw error;
+  }
+  if (subject === undefined) return found;
+  if (found === undefined) await countInARow(deps, subject, actor);
+  else await throttle.forget(keysOf(subject), fromIp);
+  return found;
+}
+
+/** A new password counts: whoever owns the account may try it, whatever was tried before. */
+export async function forgetAttempts(deps: AuthDeps, canonicalEmail: string, actor: Actor): Promise<void> {
+  const strangers = ofAddress(canonicalEmail);
+  const { subject = strangers } = subjectOf(deps, { canonicalEmail }, actor);
+  // The password has been changed already: that this fails changes nothing about it.
+  await deps.throttle.forget([...keysOf(strangers), ...keysOf(subject)]).catch(() => undefined);
+}
+
+function subjectOf({ keys }: AuthDeps, { canonicalEmail, sessionId }: Claim, actor: Actor) {
+  if (canonicalEmail === undefined) return { subject: undefined, isOwners: false };
+  const account = ofAddress(canonicalEmail);
+  const owners = readDeviceToken(keys.device, canonicalEmail, actor.device) ?? sessionId;
+  return { subject: owners === undefined ? account : `${account}:${owners}`, isOwners: owners !== undefined };
+}
+
+const rowOf = (subject: string): string => keyOf("wrong-passwords-in-a-row", subject);
+const keysOf = (subject: string): string[] => [keyOf("wrong-passwords", subject), rowOf(subject)];
+
+/** The more wrong ones in a row, the longer nobody may try again. */
+async function countInARow({ throttle, securityLog }: AuthDeps, subject: string, actor: Actor): Promise<void> {
+  const budget = throttle.budgets["wrong-passwords"];
+  const { count, resetMs } = await throttle.counters.add(rowOf(subject), inARow.seconds);
+  const seconds = Math.min(blockSeconds(budget, count), Math.ceil(resetMs / 1000));
+  if (seconds === 0) return;
+  await throttle.counters.set(keyOf("wrong-passwords", subject), budget.limit + 1, seconds);
+  securityLog("authn_login_lock", actor, { wrong_in_a_row: count, seconds });
+}
