@@ -137,7 +137,7 @@ const streams = (count: number, parts: (stream: number) => Buffer[]): Buffer =>
 const called = (stream: number): Buffer[] => [openCall(stream), message(stream, someToken)];
 const closed = (socket: Socket) => eventually("the server ended it", () => (socket.closed ? true : undefined), 10_000);
 
-/** What a server must hang up on. `more` would be too much even of what is allowed. */
+/** What a server must hang up on. */
 const attacks: Record<string, () => Promise<Hostile>> = {
   "HTTP/1.1": () => hostile(Buffer.from("GET / HTTP/1.1\r\nHost: test\r\n\r\n")),
   "a TLS hello on the plaintext port": () => hostile(Buffer.from("16030100f1010000ed0303", "hex")),
@@ -256,15 +256,8 @@ describe("gRPC: what hostile clients leave behind", () => {
     if (!warm) return;
     await eventually("all handles are closed", () => (handles() <= before.handles + 2 ? true : undefined));
     const after = await memory();
-    if (process.env["SHOW_FIGURES"]) {
-      const more = [];
-      for (let i = 0; i < 3; i++) {
-        await siege();
-        more.push(await memory());
-      }
-      process.stderr.write(JSON.stringify({ before, lines: lines(), handles: handles(), warm, after, more }) + "\n");
-    }
+    // Five in a row: 379, 381, 383, 383, 383 MB resident; 67, 65, 59, 58, 60 MB in use.
     expect(after.inUse - warm.inUse).toBeLessThan(8);
-    expect(after.rss - warm.rss).toBeLessThan(64);
-  }, 120_000);
+    expect(after.rss - warm.rss).toBeLessThan(32);
+  }, 60_000);
 });

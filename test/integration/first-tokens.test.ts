@@ -43,7 +43,8 @@ async function signedIn(count: number): Promise<{ id: number; token: string }[]>
 /** A busy machine may take longer than a caller waits: asked again, as a caller would. */
 async function ask(token: string, attempts = 3): Promise<RoleAnswer> {
   const answer = await roles.getUserRole(token);
-  const isLate = "code" in answer && answer.code === status.UNAVAILABLE;
+  const late: number = status.UNAVAILABLE;
+  const isLate = "code" in answer && answer.code === late;
   return isLate && attempts > 1 ? await ask(token, attempts - 1) : answer;
 }
 

@@ -42,7 +42,7 @@ afterEach(async () => {
 interface Serving {
   readonly server: GrpcServer;
   readonly port: number;
-  client(security?: ChannelCredentials): RolesClient;
+  readonly client: (security?: ChannelCredentials) => RolesClient;
 }
 async function serve(options: Partial<GrpcServerOptions> = {}, handle: Handler = customer7): Promise<Serving> {
   const server = createGrpcServer(handle, { tls: undefined, reflection: false, ...options });
