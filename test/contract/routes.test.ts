@@ -62,6 +62,7 @@ const neverReachable = [
   "auth.health",
   "events.health",
   "mailer.health",
+  "users.health",
   "users.picture",
 ];
 
