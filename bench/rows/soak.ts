@@ -15,6 +15,8 @@ const minutes = Number(process.env["SOAK_MINUTES"] ?? 30);
 /** Caches fill and V8 optimises: that is growth, and ends. */
 const warmUpMinutes = minutes / 6;
 const sampleSeconds = 10;
+/** The server closes a connection after half an hour; callers are new before that. */
+const samplesPerConnection = 60;
 const people = 2000;
 /** Of each kind: a machine that is busy with other things must not become a flood. */
 const maxAtOnce = 64;
@@ -29,7 +31,8 @@ export const soak: Row = pinned(async (log) => {
   const customers = await signedIn(stand, people);
   const node = await startNode(stand, {}, { nodeArgs: container });
   const send = httpClient(node.url);
-  const load = new GrpcLoad([node.grpcAddress], path, roleCalls(customers), 8);
+  const connectCallers = () => new GrpcLoad([node.grpcAddress], path, roleCalls(customers), 8);
+  let load = connectCallers();
   const agent = new Agent({ keepAlive: true });
   const unexpected = new Map<string, number>();
   const expecting = (what: string, wanted: number) => (status: number) => {
@@ -77,6 +80,10 @@ export const soak: Row = pinned(async (log) => {
     for (let minute = 0; minute < minutes; minute = (performance.now() - began) / 60_000) {
       errors += (await load.openLoop(rates.roles, sampleSeconds, maxAtOnce)).errors;
       samples.push({ minute, rss: (await node.usage()).rss });
+      if (samples.length % samplesPerConnection === 0) {
+        load.close();
+        load = connectCallers();
+      }
       if (samples.length % 6 === 0) log(`${minute.toFixed(1)} min: ${samples.at(-1)?.rss.toFixed(1) ?? ""} MB`);
     }
     const cpu = ((await node.usage()).cpu - before.cpu) / (performance.now() - began);
