@@ -22,7 +22,7 @@ export async function changePassword(
   const before = await findAccount(deps.db, userId);
   if (!before) throw new ServiceError("not_authenticated");
   checkAccountPassword(deps.config, "new_password", input.new_password, before);
-  await demandPassword(deps, before, input.current_password, actor);
+  await demandPassword(deps, before, { field: "current_password", password: input.current_password }, actor);
   const passwordHash = await deps.passwords.hash(input.new_password, actor);
   const tokens = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);

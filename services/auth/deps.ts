@@ -14,7 +14,7 @@ export interface AuthDeps {
   readonly db: Database;
   readonly passwords: Passwords;
   readonly throttle: Throttle;
-  readonly keys: { readonly [K in "access" | "refresh" | "oneTime" | "device"]: KeyRing };
+  readonly keys: Readonly<Record<"access" | "refresh" | "oneTime" | "device", KeyRing>>;
   readonly securityLog: SecurityLog;
   readonly abandoned: AbandonedCalls;
 }

@@ -36,7 +36,7 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
   // The front end sends the address back as it was, in whatever spelling: that asks for nothing.
   const email = typed?.canonical === before.emailCanonical ? undefined : typed;
   if (email) {
-    await demandPassword(deps, before, input.current_password, actor);
+    await demandPassword(deps, before, { field: "current_password", password: input.current_password }, actor);
     await deps.throttle.spend(actor, "address-changes", ofAddress(before.emailCanonical));
     await deps.throttle.spend(actor, "confirmation-mails", ofAddress(email.canonical));
   }

@@ -1,20 +1,21 @@
 import type { Params } from "../../lib/contract.ts";
-import { invalidFields, ServiceError } from "../../lib/errors.ts";
+import { ServiceError } from "../../lib/errors.ts";
 import { readOneTimeToken } from "../../lib/one-time-token.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
-import { findAccount, findCredentials, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
-import { changeAccount } from "../../mixins/accounts/change-account.ts";
+import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeAccount } from "../../mixins/accounts/change-account.ts";
 import { consumeOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
+import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
 import { attemptLink } from "./throttling/link-attempts.ts";
-import { attemptPassword, forgetAttempts } from "./throttling/password-attempts.ts";
+import { forgetAttempts } from "./throttling/password-attempts.ts";
 
 type Link = Params<typeof authContract.verifyEmail>;
 type Form = Params<typeof authContract.verifyEmailByForm>;
@@ -32,7 +33,10 @@ export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor
   return await attemptLink(deps, actor, async () => {
     const linked = await readLink(deps, form);
     if (form.new_password !== undefined) return await verifyAndTakeOver(deps, linked, form.new_password, actor);
-    if (actor.principal?.userId !== linked.account.id) await demandOwner(deps, linked, form.password ?? "", actor);
+    const { account } = linked;
+    const password = form.password ?? "";
+    if (actor.principal?.userId !== account.id)
+      await demandPassword(deps, account, { field: "password", password }, actor);
     return await verify(deps, linked, actor);
   });
 }
@@ -49,18 +53,6 @@ async function readLink({ db, keys }: AuthDeps, link: Link): Promise<Linked> {
   const tokenId = readOneTimeToken(keys.oneTime, "verify-email", link.token);
   if (tokenId === undefined) throw new ServiceError("invalid_link");
   return { account, tokenId };
-}
-
-async function demandOwner(deps: AuthDeps, { account }: Linked, password: string, actor: Actor): Promise<void> {
-  const { id, emailCanonical: canonicalEmail } = account;
-  const right = await attemptPassword(deps, { canonicalEmail }, actor, async () => {
-    const credentials = await findCredentials(deps.db, { id });
-    const { matches } = await deps.passwords.verify(password, credentials?.passwordHash, actor);
-    return matches || undefined;
-  });
-  if (right) return;
-  deps.securityLog("authn_login_fail", actor, { subject_id: id });
-  throw invalidFields({ password: "The password is not right." });
 }
 
 async function verify(deps: AuthDeps, linked: Linked, actor: Actor): Promise<Record<string, never>> {
