@@ -28,18 +28,20 @@ export async function refresh(
   input: Params<typeof authContract.refresh>,
   actor: Actor,
 ): Promise<SessionTokens> {
-  // A page that is opened by nobody who is signed in asks as well: that is no guess.
-  if (input.refresh_token === "") throw new ServiceError("invalid_token");
   const presented = readPresentedToken(deps, input.refresh_token);
-  if (!presented) return await refuse(deps, actor);
+  if (!presented) return await refuseGuess(deps, input.refresh_token, actor);
   const { tokens, event, subjectId } = await rotate(deps, presented, actor);
   if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id: presented.sessionId });
-  return tokens ?? (await refuse(deps, actor));
+  if (!tokens) throw new ServiceError("invalid_token");
+  return tokens;
 }
 
-/** Guesses are counted when they have failed: a good token costs nothing more, whatever else comes from its network. */
-async function refuse({ throttle }: AuthDeps, actor: Actor): Promise<never> {
-  await throttle.spend(actor, "wrong-refresh-tokens-from-ip", ofNetwork(actor));
+/**
+ * Counted when it has failed, so that a good token costs nothing more, whatever else comes from its network. One that we made
+ * and that no longer counts is no guess: many sessions end behind one address. Neither is asking with none: any page does.
+ */
+async function refuseGuess({ throttle }: AuthDeps, token: string, actor: Actor): Promise<never> {
+  if (token !== "") await throttle.spend(actor, "wrong-refresh-tokens-from-ip", ofNetwork(actor));
   throw new ServiceError("invalid_token");
 }
 

@@ -561,6 +561,10 @@ describe("59 guessing tokens", () => {
     expect(statusesOf(answers).filter((status) => status !== 401)).toEqual([429, 429]);
     expect(said(answers.at(-1)!)).toEqual([429, tooMany]);
     expect((await client.post("/api/v1/tokens/refresh/", undefined, from(ip))).status).toBe(200);
+    // One that we made is no guess, even when its session is over.
+    const ended = `refresh_token=${client.cookie("refresh_token") ?? ""}`;
+    expect((await client.post("/api/v1/tokens/clear/")).status).toBe(200);
+    expect(statusesOf(await times(3, () => exchange(ended)))).toEqual([401, 401, 401]);
   });
 });
 
