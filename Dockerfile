@@ -18,7 +18,8 @@ RUN mkdir .cache && chown node .cache
 USER node
 RUN node scripts/compile.ts
 USER root
-RUN chown -R root .cache
+# Node keeps it readable for its owner alone.
+RUN chown -R root .cache && chmod -R a+rX .cache
 # Owns nothing in /app: a process that was broken into cannot change its own code.
 USER node
 EXPOSE 8000 50051
