@@ -2,9 +2,11 @@ const maxAge = 130;
 
 /** Whole years between a birth date (`YYYY-MM-DD`) and the day of `now` in UTC. Born on 29 February: a year older on 1 March. */
 export function ageOn(birthDate: string, now: number): number {
-  const today = new Date(now).toISOString().slice(0, 10);
-  const years = Number(today.slice(0, 4)) - Number(birthDate.slice(0, 4));
-  return today.slice(5) < birthDate.slice(5) ? years - 1 : years;
+  const today = new Date(now);
+  const years = today.getUTCFullYear() - Number(birthDate.slice(0, 4));
+  const months = today.getUTCMonth() + 1 - Number(birthDate.slice(5, 7));
+  const days = today.getUTCDate() - Number(birthDate.slice(8, 10));
+  return months < 0 || (months === 0 && days < 0) ? years - 1 : years;
 }
 
 /** Why a birth date is refused, or `undefined` when it is a day that a person living today may be born on. */

@@ -18,17 +18,21 @@ const sampleSeconds = 10;
 /** The server closes a connection after half an hour; callers are new before that. */
 const samplesPerConnection = 60;
 const people = 2000;
+/** Asked for once: more than a node remembers, so that its bounded caches are full before memory is looked at. */
+const strangers = 55_000;
+const strangersSeconds = 40;
 /** Of each kind: a machine that is busy with other things must not become a flood. */
 const maxAtOnce = 64;
 /** What Node chooses by itself in a container of half a gigabyte; on a large machine it collects when it has gigabytes. */
 const container = ["--max-old-space-size=256", "--max-semi-space-size=16"];
-/** Per second; together about half of what one core does. */
-const rates = { roles: 2000, pages: 400, exchanges: 50, signIns: 2, registrations: 1 };
+/** Per second; together about half of what the server's core does. */
+const rates = { roles: 1200, pages: 240, exchanges: 30, signIns: 1.2, registrations: 0.6 };
 
 /** Half an hour of everything at half load: the memory must not grow. */
 export const soak: Row = pinned(async (log) => {
   const stand = await createStand();
-  const customers = await signedIn(stand, people);
+  const everybody = await signedIn(stand, people + strangers);
+  const customers = everybody.slice(0, people);
   const node = await startNode(stand, {}, { nodeArgs: container });
   const send = httpClient(node.url);
   const connectCallers = () => new GrpcLoad([node.grpcAddress], path, roleCalls(customers), 8);
@@ -46,6 +50,9 @@ export const soak: Row = pinned(async (log) => {
     201,
   )(await send("POST", "/api/v1/users/customers/", { ...registration(), email, password }));
   // Every token once: what nobody knows yet is asked for in PostgreSQL.
+  const others = new GrpcLoad([node.grpcAddress], path, roleCalls(everybody.slice(people)), 8);
+  await others.closedLoop(4, strangersSeconds);
+  others.close();
   await load.closedLoop(2, 5);
   let [page, exchanged] = [0, 0];
   const tokens = customers.map(({ refreshToken }) => refreshToken);
