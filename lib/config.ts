@@ -11,6 +11,8 @@ export type { Env };
 /** Everything that a node needs to know, read once and frozen. Times are in seconds. */
 export type Config = Readonly<ReturnType<typeof readConfig>>;
 export type DatabaseConfig = NonNullable<Config["database"]>;
+/** One role at one database. */
+export type DatabaseLogin = Omit<DatabaseConfig, "owner">;
 export type MailConfig = NonNullable<Config["mail"]>;
 
 /** `EX_CONFIG` of sysexits.h. */
@@ -100,6 +102,7 @@ function readConfig(env: EnvReader) {
     verificationLinkTtl: 3 * day,
     resetLinkTtl: 60 * 60,
     legacyTokensUntil: env.date("LEGACY_TOKENS_UNTIL"),
+    auditRetention: auditRetention(env),
     budgets: readBudgets(env),
     password: {
       hashCost: env.integer("PASSWORD_HASH_COST", 10, { min: production ? 10 : 4, max: 16 }),
@@ -137,13 +140,27 @@ function publicUrl(env: EnvReader, production: boolean, protocol: string, port: 
   return local;
 }
 
-const databaseConfig = (env: EnvReader, production: boolean) => ({
-  host: env.required("PG_HOST"),
-  port: env.port("PG_PORT", 5432),
-  database: env.required("PG_DATABASE"),
-  user: env.required("PG_USER"),
-  password: env.password("PG_PASSWORD", production),
-});
+function databaseConfig(env: EnvReader, production: boolean) {
+  const user = env.required("PG_USER");
+  const owner = env.optional("PG_MIGRATION_USER");
+  const ownerPassword = owner === undefined ? undefined : env.password("PG_MIGRATION_PASSWORD", production);
+  return {
+    host: env.required("PG_HOST"),
+    port: env.port("PG_PORT", 5432),
+    database: env.required("PG_DATABASE"),
+    user,
+    password: env.password("PG_PASSWORD", production),
+    /** Owns and migrates the tables, where that is somebody else than the service's own role. */
+    owner: owner === undefined || owner === user ? undefined : { user: owner, password: ownerPassword ?? "" },
+  };
+}
+
+/** Less is refused by the database itself (migrations/0007-audit.sql). */
+function auditRetention(env: EnvReader): number {
+  const seconds = env.duration("AUDIT_RETENTION", 400 * day);
+  if (seconds < 30 * day || seconds > 3650 * day) env.problem("AUDIT_RETENTION", "must be from 30d to 3650d");
+  return seconds;
+}
 
 function mailConfig(env: EnvReader) {
   const user = env.optional("EMAIL_HOST_USER");

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { readEmailAddress } from "./email-address.ts";
+import { readIsoTime } from "./iso-time.ts";
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
@@ -99,11 +100,9 @@ export class EnvReader {
   date(name: string): number | undefined {
     const text = this.optional(name);
     if (text === undefined) return undefined;
-    const time = /^[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9:.]+Z)?$/.test(text) ? Date.parse(text) : Number.NaN;
-    // V8 reads 31 February as 3 March.
-    if (!Number.isNaN(time) && new Date(time).toISOString().startsWith(text.slice(0, 10))) return time;
-    this.problem(name, "must be a date such as 2026-12-31 or 2026-12-31T18:00:00Z");
-    return undefined;
+    const time = readIsoTime(text);
+    if (time === undefined) this.problem(name, "must be a date such as 2026-12-31 or 2026-12-31T18:00:00Z");
+    return time;
   }
 
   oneOf<const T extends string>(name: string, values: readonly T[], fallback: T): T {

@@ -24,7 +24,8 @@ async function migrationBase() {
     const { embeddedDefaults } = await import("../mixins/embedded/defaults.ts");
     return await embeddedDefaults({ ...environment, SERVICES: "users" }, silentLog);
   }
-  const names = ["NODE_ENV", "PG_HOST", "PG_PORT", "PG_DATABASE", "PG_USER", "PG_PASSWORD"];
+  const connection = ["PG_HOST", "PG_PORT", "PG_DATABASE", "PG_USER", "PG_PASSWORD"];
+  const names = ["NODE_ENV", ...connection, "PG_MIGRATION_USER", "PG_MIGRATION_PASSWORD"];
   const own = Object.fromEntries(names.map((name) => [name, environment[name]]));
   const unused = { SERVICES: "users", SECRET_KEY: randomBytes(32).toString("base64url") };
   return { env: { ...own, ...unused }, stop: () => Promise.resolve() };

@@ -3,9 +3,9 @@ import { Agent, get } from "node:http";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadConfig, type Config } from "../../lib/config.ts";
+import { loadConfig, type Config, type DatabaseLogin } from "../../lib/config.ts";
 import { silentLog } from "../../lib/log.ts";
-import { migrate } from "../../mixins/database/migrate.ts";
+import { asOwner, migrate } from "../../mixins/database/migrate.ts";
 import { embeddedDefaults } from "../../mixins/embedded/defaults.ts";
 import { generousBudgets } from "../../test/support/budgets.ts";
 import { freePort } from "../../test/support/ports.ts";
@@ -17,7 +17,7 @@ export interface Stand {
   /** Of a node with all services but `events`, which needs Kafka in production. */
   readonly env: Readonly<Record<string, string>>;
   readonly config: Config;
-  readonly database: NonNullable<Config["database"]>;
+  readonly database: DatabaseLogin;
   readonly dataDir: string;
   stop(): Promise<void>;
 }
@@ -37,7 +37,7 @@ export async function createStand(changes: Record<string, string> = {}): Promise
   return {
     env: Object.fromEntries(env),
     config,
-    database,
+    database: asOwner(database),
     dataDir,
     stop: async () => {
       await base.stop();

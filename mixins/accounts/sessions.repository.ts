@@ -103,18 +103,19 @@ export type EndReason =
   | "deactivated"
   | "registration-disowned";
 
-/** @returns whether it lived until now */
-export async function endSession(tx: Transaction, id: string, reason: EndReason): Promise<boolean> {
-  return (await endWhere(tx, reason, "id = $2", [id])) > 0;
+/** @returns the account whose session it was, if it lived until now */
+export async function endSession(tx: Transaction, id: string, reason: EndReason): Promise<number | undefined> {
+  const [ended] = await endWhere(tx, reason, "id = $2", [id]);
+  return ended?.userId;
 }
 
 /** One of the account's own. @returns whether there was such a one */
 export async function endOwnSession(tx: Transaction, userId: number, id: string): Promise<boolean> {
-  return (await endWhere(tx, "ended-by-owner", `id = $2 and user_id = $3 and ${isLive}`, [id, userId])) > 0;
+  return (await endWhere(tx, "ended-by-owner", `id = $2 and user_id = $3 and ${isLive}`, [id, userId])).length > 0;
 }
 
 export async function endOtherSessions(tx: Transaction, userId: number, keepId: string): Promise<number> {
-  return await endWhere(tx, "ended-by-owner", "user_id = $2 and id <> $3", [userId, keepId]);
+  return (await endWhere(tx, "ended-by-owner", "user_id = $2 and id <> $3", [userId, keepId])).length;
 }
 
 /** Every session and, by the raised epoch, every access token. The caller holds the account's lock. */
@@ -126,11 +127,11 @@ export async function endAllSessions(tx: Transaction, userId: number, reason: En
 
 /** Ended one by one: gateways have to hear of each. */
 async function endWhere(tx: Transaction, reason: EndReason, where: string, values: readonly unknown[]) {
-  const ended = await tx.query<{ id: string }>(
+  const ended = await tx.query<{ id: string; userId: number }>(
     // The time of the end and not that of the transaction's start: gateways look for recent ones.
-    `update sessions set ended_at = clock_timestamp(), end_reason = $1 where ended_at is null and ${where} returning id`,
+    `update sessions set ended_at = clock_timestamp(), end_reason = $1 where ended_at is null and ${where} returning id, user_id as "userId"`,
     [reason, ...values],
   );
   if (ended.length > 0) tx.signal({ name: "sessions.ended", session_ids: ended.map(({ id }) => id) });
-  return ended.length;
+  return ended;
 }

@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { DatabaseConfig } from "../../lib/config.ts";
+import type { DatabaseLogin } from "../../lib/config.ts";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { databaseErrorMapped, isConnectionLost, isRepeatable } from "./database-errors.ts";
@@ -51,7 +51,7 @@ export interface DatabaseOptions {
 }
 
 /** Connects at first use. Each service has a small pool of its own, so that one cannot starve another. */
-export function openDatabase(config: DatabaseConfig, log: Log, options: DatabaseOptions): Database {
+export function openDatabase(config: DatabaseLogin, log: Log, options: DatabaseOptions): Database {
   const settings: pg.ClientConfig = {
     host: config.host,
     port: config.port,

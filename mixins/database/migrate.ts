@@ -2,19 +2,27 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pg from "pg";
 import { Umzug, type UmzugStorage } from "umzug";
-import type { DatabaseConfig } from "../../lib/config.ts";
+import type { DatabaseConfig, DatabaseLogin } from "../../lib/config.ts";
+import { grantService } from "./grants.ts";
 
 const folder = join(import.meta.dirname, "../../migrations");
 /** Any number that nothing else in this database uses. */
 const lockKey = 4_711_001;
 
+/** A database whose tables are to be made or changed. */
+export type Migrated = DatabaseLogin & Partial<Pick<DatabaseConfig, "owner">>;
+
+/** As whoever owns the tables: the service's own role, unless another is configured. */
+export const asOwner = ({ owner, ...login }: Migrated): DatabaseLogin => ({ ...login, ...owner });
+
 /**
  * Brings a database up to date, all steps in one transaction: a failure in the middle leaves nothing, and of several
- * nodes that start at once one migrates while the others wait for it.
+ * nodes that start at once one migrates while the others wait for it. Where an owner is configured it migrates, and the
+ * service's role is granted what it needs.
  * @returns names of the steps that were applied
  */
-export async function migrate(database: DatabaseConfig): Promise<string[]> {
-  const client = new pg.Client({ ...database, connectionTimeoutMillis: 5000 });
+export async function migrate(database: Migrated): Promise<string[]> {
+  const client = new pg.Client({ ...asOwner(database), connectionTimeoutMillis: 5000 });
   await client.connect();
   try {
     await client.query("begin");
@@ -26,6 +34,7 @@ export async function migrate(database: DatabaseConfig): Promise<string[]> {
       "create table if not exists migrations (name text primary key, applied_at timestamptz default now())",
     );
     const applied = await steps(client).up();
+    if (database.owner) await grantService(client, database.user);
     await client.query("commit");
     return applied.map((step) => step.name);
   } finally {

@@ -29,8 +29,10 @@ export async function embeddedDefaults(env: Env, log: Log): Promise<Embedded> {
       PG_HOST: postgres.host,
       PG_PORT: String(postgres.port),
       PG_DATABASE: postgres.database,
-      PG_USER: postgres.user,
-      PG_PASSWORD: postgres.password,
+      PG_USER: postgres.service.user,
+      PG_PASSWORD: postgres.service.password,
+      PG_MIGRATION_USER: postgres.user,
+      PG_MIGRATION_PASSWORD: postgres.password,
     });
   }
   if (needed.mail && filled["EMAIL_HOST"] === undefined) {

@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { existsSync } from "node:fs";
 import { access, chown, constants, mkdir, readFile, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { Socket } from "node:net";
@@ -14,6 +15,8 @@ export interface EmbeddedPostgres {
   user: string;
   password: string;
   database: string;
+  /** A second login without any right of its own, for the service itself; the one above owns what it makes. */
+  service: { user: string; password: string };
   /** Gives up this process's share; the last process to do so stops the server ("fast"). */
   stop(): Promise<void>;
 }
@@ -61,12 +64,13 @@ export async function startEmbeddedPostgres(options: {
     const known = await readConnection(folder);
     const joined = (known && (await joinRunning(folder, known, log))) ?? (await start(folder, known, settings, log));
     await createDatabase(joined.share.client, database);
+    await createServiceRole(joined.share.client, serviceLogin(joined.connection));
     return joined;
   });
   // The share alone must not keep a process alive that has nothing else to do.
   share.socket.unref();
   const stop = () => giveUp(share, folder, connection, log);
-  return { host: server.HOST, ...connection, user: server.USER, database, stop };
+  return { host: server.HOST, ...connection, user: server.USER, database, service: serviceLogin(connection), stop };
 }
 
 async function openFolder(dataDir: string): Promise<string> {
@@ -143,6 +147,18 @@ async function start(
 async function createDatabase(client: pg.Client, database: string): Promise<void> {
   const { rowCount } = await client.query("select from pg_database where datname = $1", [database]);
   if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(database)}`);
+}
+
+/** Follows from the owner's password, which does not follow from it: nothing more has to be kept. */
+const serviceLogin = ({ password }: Connection) => ({
+  user: "identity",
+  password: createHmac("sha256", password).update("identity").digest("base64url"),
+});
+
+async function createServiceRole(client: pg.Client, { user, password }: EmbeddedPostgres["service"]): Promise<void> {
+  const { rowCount } = await client.query("select from pg_roles where rolname = $1", [user]);
+  const [role, secret] = [client.escapeIdentifier(user), client.escapeLiteral(password)];
+  if (rowCount === 0) await client.query(`create role ${role} login password ${secret}`);
 }
 
 /** @returns nothing if nobody answers, or somebody else: a copied project folder knows the original's port and password. */

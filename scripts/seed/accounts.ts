@@ -1,5 +1,5 @@
 import pg from "pg";
-import type { DatabaseConfig } from "../../lib/config.ts";
+import { asOwner, type Migrated } from "../../mixins/database/migrate.ts";
 
 const batch = 100_000;
 const firstNames = [
@@ -30,8 +30,8 @@ const lastNames = [
 ];
 
 /** Accounts that cannot sign in (their hash is none), spread over roles, names, phones and states; the statistics are fresh. */
-export async function seedAccounts(database: DatabaseConfig, users: number): Promise<void> {
-  const client = new pg.Client({ ...database, statement_timeout: 0 });
+export async function seedAccounts(database: Migrated, users: number): Promise<void> {
+  const client = new pg.Client({ ...asOwner(database), statement_timeout: 0 });
   await client.connect();
   try {
     for (let done = 0; done < users; done += batch) await insertBatch(client, Math.min(batch, users - done));

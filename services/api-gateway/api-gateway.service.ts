@@ -1,8 +1,10 @@
 import type { ServiceSchema } from "moleculer";
 import { call } from "../../lib/actions.ts";
 import { system } from "../../lib/principal.ts";
+import { repeat, type Loop } from "../../lib/repeat.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import { createAccessGuard } from "../../mixins/access-guard/access-guard.ts";
+import { flushMs } from "../../mixins/audit/refusals.ts";
 import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { eventsContract } from "../events/events.contract.ts";
@@ -13,6 +15,7 @@ import { healthPages, serveHealth, type Check, type Status } from "./health.ts";
 import { serveMailbox } from "./mailbox.ts";
 import { serveMedia } from "./media.ts";
 import { openApiDocument } from "./openapi.ts";
+import { openRefusals } from "./report-refusals.ts";
 import { routes, verifyRoute } from "./routes.ts";
 import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
 import { serveRoutes } from "./serve-routes.ts";
@@ -26,8 +29,12 @@ export default function apiGatewayService(node: Node): ServiceSchema {
     states: (of, timeout) => call(broker, authContract.accessStates, { of: [...of] }, system, { timeout }),
     changes: (seconds) => call(broker, authContract.accessChanges, { seconds }, system),
   });
-  const deps = { broker, guard, secureCookies: config.web.secureCookies, uploads: createUploads() };
-  const server = createServer(config, log, createSecurityLog(log));
+  const refusals = openRefusals(createSecurityLog(log), (reported) =>
+    call(broker, usersContract.appendRefusals, reported, system),
+  );
+  let reporting: Loop | undefined;
+  const deps = { broker, guard, secureCookies: config.web.secureCookies, uploads: createUploads(), refusals };
+  const server = createServer(config, log, refusals);
   const served = recordRoutes(server);
   serveRoutes(server, deps, routes);
   serveLinkPages(server, deps, config.companyName);
@@ -42,6 +49,7 @@ export default function apiGatewayService(node: Node): ServiceSchema {
     name: "api-gateway",
     mixins: [mixin],
     started: async () => {
+      reporting = repeat("reporting refusals", log, flushMs, () => refusals.flush());
       const address = await server.listen({ host: config.web.host, port: config.web.port });
       log.info({ address }, `HTTP listens on ${address}`);
     },
@@ -53,6 +61,9 @@ export default function apiGatewayService(node: Node): ServiceSchema {
       await server.close();
       clearInterval(closing);
       clearTimeout(cutting);
+      await reporting?.stop();
+      // What cannot be written any more stands in the log.
+      await refusals.close().catch(() => undefined);
     },
   };
 }

@@ -14,9 +14,9 @@ export interface Permission {
   readonly writes: readonly string[];
   /**
    * What of an account the answer shows. `own-or-public`: the full view to moderators and the account itself.
-   * `sessions`: where it is signed in.
+   * `sessions`: where it is signed in. `audit`: what was done by it and to it, and to and by everybody else.
    */
-  readonly reads: "nothing" | "full" | "own-or-public" | "sessions";
+  readonly reads: "nothing" | "full" | "own-or-public" | "sessions" | "audit";
 }
 
 const profile = [
@@ -60,6 +60,7 @@ export const permissions: Readonly<Record<string, Permission>> = {
   "DELETE /api/v1/sessions/": { who: "signed-in", writes: [], reads: "nothing" },
   "DELETE /api/v1/sessions/:id/": { who: "signed-in", writes: [], reads: "nothing" },
   "DELETE /api/v1/users/:id/sessions/": { who: "moderator", writes: [], reads: "nothing" },
+  "GET /api/v1/audit/": { who: "moderator", writes: [], reads: "audit" },
   "POST /api/v1/tokens/": nobodysData,
   "POST /api/v1/tokens/refresh/": nobodysData,
   "POST /api/v1/tokens/clear/": nobodysData,

@@ -2,7 +2,7 @@ import type { ActionContract, Result, Sent } from "../../lib/contract.ts";
 import { rule, type Rule } from "../../lib/schema.ts";
 import { fullViewRule } from "../../mixins/accounts/account.ts";
 import { authContract, type SessionTokens } from "../auth/auth.contract.ts";
-import { usersContract } from "../users/users.contract.ts";
+import { auditRowRule, usersContract } from "../users/users.contract.ts";
 import type { RequestCookies } from "./cookies.ts";
 
 export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -163,6 +163,10 @@ export const routes: readonly Route[] = [
     ({ current }) => ({ body: undefined, ...(current && { cookies: "sign-out" }) }),
     { pathParams: { id: "id" }, status: 204 },
   ),
+  route(["GET", "/audit/"], usersContract.listAudit, ({ entries, next }) => ({ body: entries, next }), {
+    query: ["actor", "subject", "event", "ip", "outcome", "from", "to", "limit", "after"],
+    answers: { type: "array", items: auditRowRule },
+  }),
   route(["POST", "/tokens/"], authContract.login, signedIn, { body: true, answers: emptyRule }),
   route(["POST", "/tokens/refresh/"], authContract.refresh, signedIn, {
     fixed: ({ refreshToken = "" }) => ({ refresh_token: refreshToken }),

@@ -5,8 +5,10 @@ import type { Actor } from "../../lib/principal.ts";
 import type { Rule } from "../../lib/schema.ts";
 import type { AccessGuard } from "../../mixins/access-guard/access-guard.ts";
 import { signInCookies, signOutCookies } from "./cookies.ts";
+import type { Refusals } from "../../mixins/audit/refusals.ts";
 import { identify } from "./identify.ts";
 import { demandPermission } from "./permissions.ts";
+import { reportForbidden } from "./report-refusals.ts";
 import type { Answer, Route } from "./routes.ts";
 import { serveUploads, type Uploads } from "./uploads.ts";
 
@@ -15,6 +17,7 @@ export interface GatewayDeps {
   readonly guard: AccessGuard;
   readonly secureCookies: boolean;
   readonly uploads: Uploads;
+  readonly refusals: Refusals;
 }
 
 /** Turns the table of routes into handlers: identify, collect the parameters, call the action, answer. */
@@ -50,7 +53,13 @@ export function handle(deps: GatewayDeps, route: Route) {
       ...route.fixed(cookies, { idempotencyKey: idempotencyKeyOf(request) }),
     };
     const run = (by: Actor, options?: CallOptions) => callByName(deps.broker, route.action.name, params, by, options);
-    const result = await (route.upload ? upload(deps, request, actor, run) : run(actor));
+    let result: unknown;
+    try {
+      result = await (route.upload ? upload(deps, request, actor, run) : run(actor));
+    } catch (error) {
+      reportForbidden(deps.refusals, route, actor, params, error);
+      throw error;
+    }
     const answer = route.answer(result);
     if (answer.next) reply.header("link", nextPage(request.url, answer.next));
     return await sendAnswer(deps, reply, route.status, answer);

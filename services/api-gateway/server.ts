@@ -6,7 +6,7 @@ import type { Config } from "../../lib/config.ts";
 import { system } from "../../lib/principal.ts";
 import { errorList, ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
-import type { SecurityLog } from "../../lib/security-log.ts";
+import type { Refusals } from "../../mixins/audit/refusals.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { errorHandler, sendError } from "./on-error.ts";
 import { isForeignRequest, originRule } from "./origins.ts";
@@ -54,7 +54,7 @@ export function recordRoutes(server: FastifyInstance): readonly ServedRoute[] {
 }
 
 /** An HTTP server with every rule that holds for all routes, and no route yet. */
-export function createServer(config: Config, log: Log, securityLog: SecurityLog): FastifyInstance {
+export function createServer(config: Config, log: Log, refusals: Refusals): FastifyInstance {
   const mayUse = originRule(config);
   const staticHeaders = securityHeaders(config.web.secureCookies);
   const server = Fastify({
@@ -97,7 +97,9 @@ export function createServer(config: Config, log: Log, securityLog: SecurityLog)
     const foreign = changes && isForeignRequest(request.headers, mayUse);
     if (foreign && form !== true) {
       const userAgent = request.headers["user-agent"] ?? "";
-      securityLog("malicious_csrf", { ...system, requestId: request.id, ip: request.ip, userAgent });
+      const from = { ...system, requestId: request.id, ip: request.ip, userAgent };
+      const route = `${request.method} ${request.routeOptions.url ?? "none"}`;
+      refusals.tell("malicious_csrf", from, { details: { route } });
       throw new ServiceError("cross_site_request");
     }
   });

@@ -2,6 +2,7 @@ import type { Context, ServiceSchema } from "moleculer";
 import type { Health } from "../../lib/health.ts";
 import { implement } from "../../lib/actions.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
+import { flushMs } from "../../mixins/audit/refusals.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { accessChanges, accessStates } from "./access.ts";
 import { authContract } from "./auth.contract.ts";
@@ -29,12 +30,13 @@ const sweepMs = 10 * 60_000;
 /** The stories with credentials. The only service that ever sees a password. */
 export default function authService(node: Node): ServiceSchema {
   const db = openServiceDatabase(node, "auth", 10);
-  const deps = openAuth(node.config, db, openCounters(node.config, db, node.log), node.log, node.clock);
   // Connections of their own: a flood of sign-ins must hold up neither the checks that every page waits for nor the loops.
   const checks = openServiceDatabase(node, "auth-checks", 3);
   const chores = openServiceDatabase(node, "auth-chores", 1);
+  const deps = openAuth(node.config, db, openCounters(node.config, db, node.log), node.log, node.clock, chores);
   let resets: Loop | undefined;
   let sweeping: Loop | undefined;
+  let refusals: Loop | undefined;
   return {
     name: "auth",
     actions: implement(authContract, {
@@ -72,10 +74,13 @@ export default function authService(node: Node): ServiceSchema {
     },
     started: () => {
       resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest({ ...deps, db: chores }));
-      sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(chores));
+      sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(chores, node.config.auditRetention));
+      refusals = repeat("the audit log", node.log, flushMs, () => deps.refusals.flush());
     },
     stopped: async () => {
-      await Promise.all([resets?.stop(), sweeping?.stop()]);
+      await Promise.all([resets?.stop(), sweeping?.stop(), refusals?.stop()]);
+      // What cannot be written any more stands in the log.
+      await deps.refusals.close().catch(() => undefined);
       await deps.passwords.close();
       deps.throttle.counters.close();
       await Promise.all([db, checks, chores].map((db) => db.close()));

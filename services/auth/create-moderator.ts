@@ -3,6 +3,7 @@ import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { fullView, type FullView } from "../../mixins/accounts/account.ts";
 import { findAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { createAccount } from "../../mixins/accounts/change-account.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import type { authContract } from "./auth.contract.ts";
@@ -27,6 +28,7 @@ export async function createModerator(
       const { id: userId, email: address, profile } = moderator;
       const data = { role: "MO", first_name: profile.firstName } as const;
       if (sendEmail) await queueMail(tx, { kind: "welcome-moderator", userId, address, data });
+      await appendAudit(tx, "user_created", actor, { subjectId: userId, details: { role: "MO" } });
       return moderator;
     });
     deps.securityLog("user_created", actor, { subject_id: created.id, role: "MO" });

@@ -28,9 +28,7 @@ export async function demandPassword(
   const right = await attemptPassword(deps, { canonicalEmail, sessionId }, actor, async () => {
     const credentials = await findCredentials(deps.db, { id });
     const { matches } = await deps.passwords.verify(password, credentials?.passwordHash, actor);
-    return matches || undefined;
+    return matches ? { right: {} } : { subjectId: id };
   });
-  if (right) return;
-  deps.securityLog("authn_login_fail", actor, { subject_id: id });
-  throw invalidFields({ [field]: "The password is not right." });
+  if (!right) throw invalidFields({ [field]: "The password is not right." });
 }

@@ -8,6 +8,7 @@ import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import {
   consumeOneTimeToken,
   endOneTimeTokens,
@@ -39,14 +40,14 @@ async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Re
   const secured = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
-    if (passwordHash === undefined) {
-      await confirm(tx, account, tokenId);
-      return undefined;
-    }
-    const owned = await undo(tx, account, tokenId, passwordHash);
-    await queuePasswordNotice(tx, owned);
+    const after =
+      passwordHash === undefined ? await confirm(tx, account, tokenId) : await undo(tx, account, tokenId, passwordHash);
+    const details = { by: link.purpose, ...changeDetails(account, after) };
+    await appendAudit(tx, "user_updated", actor, { subjectId: userId, details });
+    if (passwordHash === undefined) return undefined;
+    await queuePasswordNotice(tx, after);
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId, details: { by: link.purpose } });
-    return owned;
+    return after;
   });
   if (secured) await forgetAttempts(deps, secured.emailCanonical, actor);
   deps.securityLog("user_updated", actor, { subject_id: userId, change: link.purpose });
@@ -62,14 +63,14 @@ async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Acc
 }
 
 /** The new address counts, and counts as verified: its owner has just shown that he reads it. */
-async function confirm(tx: Transaction, account: Account, id: string): Promise<void> {
+async function confirm(tx: Transaction, account: Account, id: string): Promise<Account> {
   const email = readEmailAddress(account.pendingEmail ?? "");
   const token = { id, userId: account.id, purpose: "confirm-email" as const, address: account.pendingEmail ?? "" };
   if (!email || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
   // Links to the old address would work again if the account ever came back to it.
   await endOneTimeTokens(tx, account.id);
   const to = { email, pendingEmail: null, isEmailVerified: true };
-  await changeAccount(tx, account, to, { type: "user.email_changed", data: {} });
+  return await changeAccount(tx, account, to, { type: "user.email_changed", data: {} });
 }
 
 /**

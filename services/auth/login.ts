@@ -9,6 +9,7 @@ import {
   renewHash,
   type Credentials,
 } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { startSession } from "./start-session.ts";
@@ -42,9 +43,8 @@ async function checkCredentials(deps: AuthDeps, input: Input, actor: Actor): Pro
   const right = await attemptPassword(deps, { canonicalEmail }, actor, async () => {
     const credentials = canonicalEmail === undefined ? undefined : await findCredentials(deps.db, { canonicalEmail });
     const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash, actor);
-    if (credentials && matches && credentials.isActive) return { credentials, outdated };
-    deps.securityLog("authn_login_fail", actor, { subject_id: credentials?.id });
-    return undefined;
+    if (credentials && matches && credentials.isActive) return { right: { credentials, outdated } };
+    return { subjectId: credentials?.id };
   });
   if (!right) throw new ServiceError("invalid_credentials");
   return { ...right.credentials, newHash: right.outdated ? await hashAgain(deps, input.password, actor) : undefined };
@@ -72,6 +72,7 @@ async function signIn(
     if (!account?.isActive) throw new ServiceError("invalid_credentials");
     if (account.sessionEpoch !== sessionEpoch) return undefined;
     await recordLogin(tx, id);
+    await appendAudit(tx, "authn_login_success", actor, { subjectId: id });
     if (newHash !== undefined) await renewHash(tx, id, passwordHash, newHash);
     return await startSession(deps, tx, account, actor, input.expires_session);
   });

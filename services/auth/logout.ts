@@ -1,5 +1,6 @@
 import type { Params } from "../../lib/contract.ts";
 import type { Actor } from "../../lib/principal.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { endSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -18,7 +19,10 @@ export async function logout(
     await deps.db.transaction(async (tx) => {
       // One of the original's that was never exchanged gets a session, so that there is something to end.
       if (id === presented?.sessionId) await adoptSession(deps, tx, presented, actor);
-      await endSession(tx, id, "logout");
+      const subjectId = await endSession(tx, id, "logout");
+      if (subjectId !== undefined) {
+        await appendAudit(tx, "session_logout", actor, { subjectId, details: { session_id: id } });
+      }
     });
     deps.securityLog("session_logout", actor, { session_id: id });
   }

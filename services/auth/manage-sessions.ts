@@ -38,8 +38,10 @@ export async function endOneSession(
   actor: Actor,
 ): Promise<Result<typeof authContract.endSession>> {
   const { userId, sessionId } = signedIn(actor);
-  const ended = await deps.db.transaction((tx) => endOwnSession(tx, userId, id));
-  if (!ended) throw new ServiceError("not_found");
+  await deps.db.transaction(async (tx) => {
+    if (!(await endOwnSession(tx, userId, id))) throw new ServiceError("not_found");
+    await appendAudit(tx, "session_logout", actor, { subjectId: userId, details: { session_id: id } });
+  });
   deps.securityLog("session_logout", actor, { session_id: id });
   return { current: id === sessionId };
 }
@@ -47,7 +49,11 @@ export async function endOneSession(
 /** He signs all devices out but this one. */
 export async function endOwnOtherSessions(deps: AuthDeps, actor: Actor): Promise<Record<string, never>> {
   const { userId, sessionId } = signedIn(actor);
-  const ended = await deps.db.transaction((tx) => endOtherSessions(tx, userId, sessionId));
+  const ended = await deps.db.transaction(async (tx) => {
+    const count = await endOtherSessions(tx, userId, sessionId);
+    await appendAudit(tx, "session_logout", actor, { subjectId: userId, details: { ended: count } });
+    return count;
+  });
   deps.securityLog("session_logout", actor, { ended });
   return {};
 }

@@ -31,7 +31,9 @@ export async function refresh(
   const presented = readPresentedToken(deps, input.refresh_token);
   if (!presented) return await refuseGuess(deps, input.refresh_token, actor);
   const { tokens, event, subjectId } = await rotate(deps, presented, actor);
-  if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id: presented.sessionId });
+  const session_id = presented.sessionId;
+  if (event === "session_use_after_expire") deps.refusals.tell(event, actor, { details: { session_id } });
+  else if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id });
   if (!tokens) throw new ServiceError("invalid_token");
   return tokens;
 }

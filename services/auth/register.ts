@@ -3,6 +3,7 @@ import { ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { fullView } from "../../mixins/accounts/account.ts";
 import { lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { createAccount } from "../../mixins/accounts/change-account.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -45,6 +46,7 @@ async function createOnce(
     const created = await createAccount(tx, { ...account, isEmailVerified: false }, (c) => registeredEvent(deps, c));
     if (request) await rememberRequest(tx, request, created.id);
     if (sendEmail) await queueVerificationMail(deps, tx, created);
+    await appendAudit(tx, "user_created", actor, { subjectId: created.id, details: { role: input.role } });
     const tokens = await startSession(deps, tx, created, actor, input.expires_session);
     return { user: fullView(created, deps.config.publicUrl, deps.clock.now()), tokens };
   });
@@ -63,6 +65,7 @@ async function signInAgain(
     const account = await lockAccount(tx, userId);
     // The password may have been changed, or the account deactivated, while the hash was compared.
     if (!account?.isActive || account.sessionEpoch !== sessionEpoch) throw new ServiceError("idempotency_key_reused");
+    await appendAudit(tx, "authn_login_success", actor, { subjectId: userId });
     const tokens = await startSession(deps, tx, account, actor, input.expires_session);
     return { user: fullView(account, deps.config.publicUrl, deps.clock.now()), tokens };
   });

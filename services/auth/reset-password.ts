@@ -5,6 +5,7 @@ import type { Actor } from "../../lib/principal.ts";
 import { changeVerification } from "../../mixins/accounts/account-changes.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { consumeOneTimeToken, findTokenOwner } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -36,6 +37,10 @@ async function follow(deps: AuthDeps, input: Input, actor: Actor): Promise<Recor
     if (!account?.isActive || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
     const verified = await changeVerification(tx, account, true);
     await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "password"));
+    if (verified !== account) {
+      const details = { by: "reset link", ...changeDetails(account, verified) };
+      await appendAudit(tx, "user_updated", actor, { subjectId: known.id, details });
+    }
     await appendAudit(tx, "authn_password_change", actor, { subjectId: known.id, details: { by: "reset link" } });
   });
   await forgetAttempts(deps, known.emailCanonical, actor);

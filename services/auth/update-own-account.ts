@@ -5,6 +5,8 @@ import type { Actor } from "../../lib/principal.ts";
 import { changeProfile } from "../../mixins/accounts/account-changes.ts";
 import { fullView, type Account, type FullView } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount, setPendingEmail } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
@@ -47,7 +49,11 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
     if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch) throw new ServiceError("session_ended");
     // Read again by what the account is now: its role may have changed, and the least age with it.
     const changed = await changeProfile(config, tx, locked, profileOf(locked));
-    return email ? await requestNewEmail(deps, tx, changed, email) : changed;
+    const after = email ? await requestNewEmail(deps, tx, changed, email) : changed;
+    if (after !== locked) {
+      await appendAudit(tx, "user_updated", actor, { subjectId: after.id, details: changeDetails(locked, after) });
+    }
+    return after;
   });
   deps.securityLog("user_updated", actor, { new_email_requested: email !== undefined });
   return fullView(after, config.publicUrl, clock.now());

@@ -6,6 +6,7 @@ import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
 import { consumeOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
@@ -56,7 +57,7 @@ async function readLink({ db, keys }: AuthDeps, link: Link): Promise<Linked> {
 }
 
 async function verify(deps: AuthDeps, linked: Linked, actor: Actor): Promise<Record<string, never>> {
-  await deps.db.transaction((tx) => confirm(tx, linked));
+  await deps.db.transaction((tx) => confirm(tx, linked, actor));
   deps.securityLog("user_updated", actor, { subject_id: linked.account.id, change: "email_verified" });
   return {};
 }
@@ -66,7 +67,7 @@ async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: strin
   checkAccountPassword(deps.config, "new_password", password, linked.account);
   const passwordHash = await deps.passwords.hash(password, actor);
   await deps.db.transaction(async (tx) => {
-    const verified = await confirm(tx, linked);
+    const verified = await confirm(tx, linked, actor);
     await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "registration-disowned"));
     await appendAudit(tx, "authn_password_change", actor, { subjectId: id, details: { by: "disowned registration" } });
   });
@@ -76,10 +77,18 @@ async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: strin
 }
 
 /** Uses the link up and marks the address, if it is still the one that the link was mailed to. */
-async function confirm(tx: Transaction, { account: { id: userId }, tokenId: id }: Linked): Promise<Account> {
+async function confirm(
+  tx: Transaction,
+  { account: { id: userId }, tokenId: id }: Linked,
+  actor: Actor,
+): Promise<Account> {
   const account = await lockAccount(tx, userId);
   const token = account && { id, userId, purpose: "verify-email" as const, address: account.email };
   if (!token || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
   if (account.isEmailVerified) return account;
-  return await changeAccount(tx, account, { isEmailVerified: true }, { type: "user.email_verified", data: {} });
+  const event = { type: "user.email_verified", data: {} } as const;
+  const verified = await changeAccount(tx, account, { isEmailVerified: true }, event);
+  const details = { by: "verify-email", ...changeDetails(account, verified) };
+  await appendAudit(tx, "user_updated", actor, { subjectId: userId, details });
+  return verified;
 }

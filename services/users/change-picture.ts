@@ -4,6 +4,8 @@ import type { Actor } from "../../lib/principal.ts";
 import { changeProfile } from "../../mixins/accounts/account-changes.ts";
 import { fullView, type Account, type FullView } from "../../mixins/accounts/account.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import type { PictureDeps } from "./deps.ts";
 import { hasSameContent, nameIn, pathOf, pictureName } from "./pictures/picture-name.ts";
 
@@ -42,6 +44,8 @@ export async function changePicture(deps: PictureDeps, { id, upload }: NewPictur
       const after = isShownAlready(locked, name)
         ? locked
         : await changeProfile(config, tx, locked, { imagePath: pathOf(name) });
+      const about = { subjectId: id, details: changeDetails(locked, after) };
+      await appendAudit(tx, isOwn ? "user_updated" : "authz_change", actor, about);
       state.committing = true;
       return { locked, after };
     });

@@ -18,7 +18,8 @@ export interface Listed extends Account {
   readonly term?: string;
 }
 
-class Values {
+/** Collects the parameters of a statement. */
+export class Values {
   readonly list: unknown[] = [];
   add(value: unknown): string {
     return `$${this.list.push(value)}`;

@@ -10,6 +10,8 @@ import {
 } from "../../mixins/accounts/account-changes.ts";
 import { fullView, type Account, type FullView } from "../../mixins/accounts/account.ts";
 import { countModerators, lockAccount, lockModeration } from "../../mixins/accounts/accounts.repository.ts";
+import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
+import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { UsersDeps } from "./deps.ts";
@@ -40,6 +42,8 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
     }
     if (changes.is_active !== undefined) account = await changeActivity(tx, account, changes.is_active);
     await demandOneModerator(tx, before, account);
+    const details = changeDetails(before, account);
+    await appendAudit(tx, "authz_change", actor, { subjectId: changes.id, details });
     return { before, account };
   });
   const changed = after.account.version - after.before.version;

@@ -4,9 +4,11 @@ import { implement } from "../../lib/actions.ts";
 import { keyRing } from "../../lib/keys.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import { createAccountReader } from "../../mixins/account-cache/create-account-reader.ts";
+import { appendAuditEntries } from "../../mixins/accounts/audit.repository.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { changePicture } from "./change-picture.ts";
 import type { PictureDeps, ViewDeps } from "./deps.ts";
+import { listAudit } from "./list-audit.ts";
 import { listUsers } from "./list-users.ts";
 import { moderateUser } from "./moderate-user.ts";
 import { createRenderQueue } from "./pictures/render-queue.ts";
@@ -44,6 +46,11 @@ export default function usersService(node: Node): ServiceSchema {
       update: (changes, actor) => moderateUser(deps, changes, actor),
       changeOwnPicture: (_, actor, upload) => changePicture(deps, { id: actor.principal?.userId ?? 0, upload }, actor),
       changePicture: ({ id }, actor, upload) => changePicture(deps, { id, upload }, actor),
+      listAudit: (query, actor) => listAudit(deps, query, actor),
+      appendRefusals: async ({ entries }) => {
+        await appendAuditEntries(db, entries);
+        return {};
+      },
       health: () => accounts.health(),
       picture: async ({ name }) => (await deps.storage.read(name))?.toString("base64") ?? null,
     }),

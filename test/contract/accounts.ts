@@ -141,6 +141,19 @@ export const publicViewFields = [
 
 export const sessionFields = ["created_at", "current", "id", "ip", "last_used_at", "user_agent"];
 
+export const auditFields = [
+  "actor_id",
+  "details",
+  "event",
+  "id",
+  "ip",
+  "occurred_at",
+  "outcome",
+  "request_id",
+  "subject_id",
+  "user_agent",
+];
+
 /** `{a: {b: 1}}` -> `["a.b"]`, sorted. */
 export function fieldsOf(value: object, prefix = ""): string[] {
   return Object.entries(value as Record<string, unknown>)

@@ -45,7 +45,9 @@ test("a client that loses every third answer and retries: 1,000 refreshes later 
   const current = await service.client().get("/api/v1/users/current/", bearer(access));
   expect(current.json()).toMatchObject({ id: person.id });
   expect(await sessionsOf(person)).toEqual([{ end_reason: null }]);
-  expect(await service.query("select 1 from audit_log where subject_id = $1", [person.id])).toEqual([]);
+  expect(
+    await service.query("select 1 from audit_log where subject_id = $1 and event <> 'user_created'", [person.id]),
+  ).toEqual([]);
 }, 120_000);
 
 test("a client that also hangs up in the middle, again and again, is overtaken by nobody but itself", async () => {
@@ -95,7 +97,8 @@ describe("a thief who uses an old token once", () => {
     expect(await sessionsOf(person)).toEqual([{ end_reason: "reuse" }]);
 
     expect((await service.mailTo(person.email, 2)).subject).toContain("signed a device out");
-    const audited = "select event, ip, user_agent, request_id, details from audit_log where subject_id = $1";
+    const audited =
+      "select event, ip, user_agent, request_id, details from audit_log where subject_id = $1 and event = 'authn_token_reuse'";
     expect(await service.query(audited, [person.id])).toEqual([
       {
         event: "authn_token_reuse",

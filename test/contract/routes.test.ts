@@ -14,6 +14,7 @@ const routes = [
   "DELETE /api/v1/sessions/",
   "DELETE /api/v1/sessions/:id/",
   "DELETE /api/v1/users/:id/sessions/",
+  "GET /api/v1/audit/",
   "GET /api/v1/sessions/",
   "GET /api/v1/users/",
   "GET /api/v1/users/:id/",
@@ -62,6 +63,7 @@ const neverReachable = [
   "auth.health",
   "events.health",
   "mailer.health",
+  "users.appendRefusals",
   "users.health",
   "users.picture",
 ];

@@ -35,7 +35,7 @@ interface Stand {
 
 async function createStand(): Promise<Stand> {
   const [source, target] = await Promise.all([createDjangoSource(), createTestDatabase()]);
-  const db = openDatabase(target, silentLog, { name: "test", connections: 2 });
+  const db = openDatabase({ ...target, ...target.service }, silentLog, { name: "test", connections: 2 });
   undo.push(async () => {
     await db.close();
     await Promise.all([source.drop(), target.drop()]);
@@ -415,7 +415,8 @@ async function command(stand: Stand, args: readonly string[], env: Record<string
         DATA_DIR: process.env["TEST_FOLDER"],
       },
       ...{ PG_HOST: target.host, PG_PORT: String(target.port), PG_DATABASE: target.database },
-      ...{ PG_USER: target.user, PG_PASSWORD: target.password, ...env },
+      ...{ PG_USER: target.service.user, PG_PASSWORD: target.service.password },
+      ...{ PG_MIGRATION_USER: target.user, PG_MIGRATION_PASSWORD: target.password, ...env },
     },
     stdio: ["ignore", "pipe", "pipe"],
   });

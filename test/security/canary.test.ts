@@ -249,7 +249,8 @@ beforeAll(async () => {
     const { object } = keyRing(keys, purpose).current;
     secrets.set(`key: ${purpose}`, formsOfBytes(object.export()));
   }
-  secrets.set("setting: PG_PASSWORD", formsOfText(stand.database.password));
+  secrets.set("setting: PG_PASSWORD", formsOfText(stand.database.service.password));
+  secrets.set("setting: PG_MIGRATION_PASSWORD", formsOfText(stand.database.password));
   if (kafka) secrets.set("setting: KAFKA_BROKER_PASSWORD", formsOfText(kafka.password));
 
   for (const story of [registerAndSignIn, changePasswords, changeAddresses, moderate, exchangeLegacyTokens, goWrong]) {

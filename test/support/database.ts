@@ -4,9 +4,12 @@ import pg from "pg";
 export interface TestDatabase {
   host: string;
   port: number;
+  /** The owner of the tables, who may do everything. */
   user: string;
   password: string;
   database: string;
+  /** What the service signs in with: no table is its own. */
+  service: { user: string; password: string };
   /** `postgres://user:password@host:port/database` */
   url: string;
   /** Cuts off whoever is still connected. */
@@ -31,6 +34,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   return {
     ...server,
     database,
+    service: { user: fromSetup("TEST_PG_SERVICE_USER"), password: fromSetup("TEST_PG_SERVICE_PASSWORD") },
     url: `postgres://${server.user}:${server.password}@${server.host}:${server.port}/${database}`,
     drop: () => execute(`drop database if exists ${database} with (force)`),
   };

@@ -31,13 +31,16 @@ export async function startTestCluster(): Promise<() => Promise<void>> {
   await chmod(dataDir, 0o755);
   const cleanUp = cleanUpWhenWeDie(dataDir);
   const postgres = await startEmbeddedPostgres({ dataDir, database: TEMPLATE, log: silentLog, settings: SETTINGS });
-  await migrate(postgres);
+  const { user, password } = postgres;
+  await migrate({ ...postgres, ...postgres.service, owner: { user, password } });
   await protectTemplate(postgres);
   process.env["TEST_FOLDER"] = dataDir;
   process.env["TEST_PG_HOST"] = postgres.host;
   process.env["TEST_PG_PORT"] = String(postgres.port);
   process.env["TEST_PG_USER"] = postgres.user;
   process.env["TEST_PG_PASSWORD"] = postgres.password;
+  process.env["TEST_PG_SERVICE_USER"] = postgres.service.user;
+  process.env["TEST_PG_SERVICE_PASSWORD"] = postgres.service.password;
   return async () => {
     await postgres.stop();
     await cleanUp();

@@ -18,7 +18,12 @@ const required = {
 };
 
 /** Some are only read when others ask for them. */
-const unlocking: Env = { EMAIL_HOST_USER: "shop@example.com", KAFKA_BROKER_USER: "user", KAFKA_SSL: "True" };
+const unlocking: Env = {
+  PG_MIGRATION_USER: "owner",
+  EMAIL_HOST_USER: "shop@example.com",
+  KAFKA_BROKER_USER: "user",
+  KAFKA_SSL: "True",
+};
 
 function namesThatConfigReads(): string[] {
   const read = new Set<string>();

@@ -13,36 +13,44 @@ interface Claim {
   readonly sessionId?: string | undefined;
 }
 
+/** What the right password gives; or whose password it was not, if anybody's. */
+interface Compared<T> {
+  readonly right?: T;
+  readonly subjectId?: number | undefined;
+}
+
 /**
  * Compares a password if that may still be tried. Every attempt is spent before it is made, of the account's budget and of
  * the network's; a right password forgets the wrong ones. A device that signed in before, and a session, have a budget of
  * their own instead, so that neither a stranger nor a bad neighbour locks the owner out.
- * @param compare what it found, or `undefined` for a wrong password: an unknown address is one, an inactive account another
+ * @param compare an unknown address is a wrong password, an inactive account another
+ * @returns `undefined` for a wrong one
  * @throws ServiceError `too_many_requests`, before anything is looked up
  */
-export async function attemptPassword<T>(
+export async function attemptPassword<T extends object>(
   deps: AuthDeps,
   claim: Claim,
   actor: Actor,
-  compare: () => Promise<T | undefined>,
+  compare: () => Promise<Compared<T>>,
 ): Promise<T | undefined> {
   const { throttle } = deps;
   const { subject, isOwners } = subjectOf(deps, claim, actor);
   // The network first: one that has nothing left cannot use up accounts.
   const fromIp = isOwners ? [] : [await throttle.spend(actor, "wrong-passwords-from-ip", ofNetwork(actor))];
   const own = subject === undefined ? [] : [await throttle.spend(actor, "wrong-passwords", subject)];
-  let found: T | undefined;
+  let compared: Compared<T>;
   try {
-    found = await compare();
+    compared = await compare();
   } catch (error) {
     // Too many hashes waited, or whoever asked hung up before his turn: nothing was tried. What cannot be taken back stays.
     await throttle.takeBack([...fromIp, ...own]).catch(() => undefined);
     throw error;
   }
-  if (subject === undefined) return found;
-  if (found === undefined) await countInARow(deps, subject, actor);
-  else await throttle.forget(keysOf(subject), fromIp);
-  return found;
+  if (compared.right === undefined) {
+    deps.refusals.tell("authn_login_fail", actor, { subjectId: compared.subjectId });
+    if (subject !== undefined) await countInARow(deps, subject, actor, compared.subjectId);
+  } else if (subject !== undefined) await throttle.forget(keysOf(subject), fromIp);
+  return compared.right;
 }
 
 /** A new password counts: whoever owns the account may try it, whatever was tried before. */
@@ -64,11 +72,16 @@ const rowOf = (subject: string): string => keyOf("wrong-passwords-in-a-row", sub
 const keysOf = (subject: string): string[] => [keyOf("wrong-passwords", subject), rowOf(subject)];
 
 /** The more wrong ones in a row, the longer nobody may try again. */
-async function countInARow({ throttle, securityLog }: AuthDeps, subject: string, actor: Actor): Promise<void> {
+async function countInARow(
+  { throttle, refusals }: AuthDeps,
+  subject: string,
+  actor: Actor,
+  subjectId: number | undefined,
+): Promise<void> {
   const budget = throttle.budgets["wrong-passwords"];
   const { count, resetMs } = await throttle.counters.add(rowOf(subject), inARow.seconds);
   const seconds = Math.min(blockSeconds(budget, count), Math.ceil(resetMs / 1000));
   if (seconds === 0) return;
   await throttle.counters.set(keyOf("wrong-passwords", subject), budget.limit + 1, seconds);
-  securityLog("authn_login_lock", actor, { wrong_in_a_row: count, seconds });
+  refusals.tell("authn_login_lock", actor, { subjectId, details: { wrong_in_a_row: count, seconds } });
 }

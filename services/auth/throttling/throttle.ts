@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { BudgetName, Budgets } from "../../../lib/budgets.ts";
 import { ServiceError } from "../../../lib/errors.ts";
 import type { Actor } from "../../../lib/principal.ts";
-import type { SecurityLog } from "../../../lib/security-log.ts";
+import type { Refusals } from "../../../mixins/audit/refusals.ts";
 import type { Count, Counters } from "./counters/counters.ts";
 
 /** Whoever was refused is refused again from memory for so long: a flood costs no statements and writes no log. */
@@ -16,14 +16,14 @@ export const keyOf = (budget: BudgetName | "wrong-passwords-in-a-row", subject: 
 export class Throttle {
   readonly budgets: Budgets;
   readonly counters: Counters;
-  readonly #securityLog: SecurityLog;
+  readonly #refusals: Pick<Refusals, "tell">;
   /** Key -> milliseconds of `performance.now()` until which it has no budget. */
   readonly #refused = new LRUCache<string, number>({ max: maxRefused, ttl: refusedMs });
 
-  constructor(budgets: Budgets, counters: Counters, securityLog: SecurityLog) {
+  constructor(budgets: Budgets, counters: Counters, refusals: Pick<Refusals, "tell">) {
     this.budgets = budgets;
     this.counters = counters;
-    this.#securityLog = securityLog;
+    this.#refusals = refusals;
   }
 
   /**
@@ -39,7 +39,7 @@ export class Throttle {
     const { count, resetMs }: Count = await this.counters.add(key, seconds);
     if (count <= limit) return key;
     // Of many that came at once only the first is told.
-    if (!this.#refused.has(key)) this.#securityLog("excess_rate_limit_exceeded", actor, { budget });
+    if (!this.#refused.has(key)) this.#refusals.tell("excess_rate_limit_exceeded", actor, { details: { budget } });
     this.#refused.set(key, performance.now() + resetMs);
     throw tooMany(resetMs);
   }

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { ServiceError } from "../../../../../lib/errors.ts";
 import { createSecurityLog } from "../../../../../lib/security-log.ts";
+import { Refusals } from "../../../../../mixins/audit/refusals.ts";
 import type { Counters } from "../../../../../services/auth/throttling/counters/counters.ts";
 import { Throttle } from "../../../../../services/auth/throttling/throttle.ts";
 import { actor, config, memoryLog, rejection } from "../../../helpers.ts";
@@ -22,7 +23,11 @@ function throttleOver(resetMs: number) {
   });
   const log = memoryLog();
   const counters = { add, settle, set: () => Promise.resolve(), close: () => undefined };
-  const throttle = new Throttle(config().budgets, counters, createSecurityLog(log));
+  const throttle = new Throttle(
+    config().budgets,
+    counters,
+    new Refusals(createSecurityLog(log), () => Promise.resolve()),
+  );
   const spend = () => throttle.spend(actor(), "reset-mails", "somebody");
   const spendAll = async () => {
     for (let each = 0; each < 3; each++) await spend();
