@@ -66,6 +66,14 @@ describe("embeddedDefaults: what a node stands on", () => {
     expect(configured.env["PASSWORD_PEPPER"]).toBeUndefined();
   });
 
+  test("the service signs in to the embedded database with a role that owns nothing; the tables are another's", async () => {
+    const base = await embeddedDefaults({ DATA_DIR: await newDataDir(), SERVICES: "auth" }, silentLog);
+    const { database: used } = loadConfig(base.env);
+    expect(used).toMatchObject({ user: "identity", owner: { user: "postgres" } });
+    expect(used?.password).not.toBe(used?.owner?.password);
+    await base.stop();
+  });
+
   test("a configured database is left alone; a caught mail needs no login of the operator's server", async () => {
     const env = {
       ...database,

@@ -45,6 +45,19 @@ describe("embedded PostgreSQL", () => {
     expect([second.port, second.password]).toEqual([first.port, first.password]);
   });
 
+  test("the service's own login owns nothing; a cluster from before it was there gets it, with the same password", async () => {
+    const first = await start();
+    const { service } = first;
+    expect(await ask({ ...first, ...service }, "select current_user::text as answer")).toBe("identity");
+    await expect(ask({ ...first, ...service }, "create table mine (n int)")).rejects.toThrow("permission denied");
+    await expect(ask({ ...first, ...service, user: first.user }, "select 1")).rejects.toThrow("authentication failed");
+    await ask(first, "drop role identity");
+    await first.stop();
+    const second = await start();
+    expect(second.service).toEqual(service);
+    expect(await ask({ ...second, ...service }, "select 1 as answer")).toBe(1);
+  });
+
   test("later start when somebody else took the port: chooses another", async () => {
     const first = await start();
     await first.stop();

@@ -206,6 +206,7 @@ describe("loadConfig: what stops the start", () => {
     ["GRPC_SERVER_PORT", "-1"],
     ["PG_PORT", "5432x"],
     ["PG_PASSWORD", "postgres"],
+    ["AUDIT_RETENTION", "29d"],
     ["EMAIL_PORT", "smtp"],
     ["EMAIL_USE_SSL", "maybe"],
     ["EMAIL_FROM", "Eat Express"],
@@ -248,6 +249,20 @@ describe("loadConfig: what stops the start", () => {
     ]);
   });
 
+  test("an owner of the tables without a password, or with a default one", () => {
+    const env = { ...productionEnv, PG_MIGRATION_USER: "owner" };
+    expect(problemsOf(env)).toEqual(["PG_MIGRATION_PASSWORD is required"]);
+    expect(problemsOf({ ...env, PG_MIGRATION_PASSWORD: "postgres" })).toEqual([
+      "PG_MIGRATION_PASSWORD is a default password",
+    ]);
+  });
+
+  test.each(["2591999s", "3651d", "9999999d"])("AUDIT_RETENTION=%s: too short or too long", (value) => {
+    expect(problemsOf({ ...productionEnv, AUDIT_RETENTION: value })).toEqual([
+      "AUDIT_RETENTION must be from 30d to 3650d",
+    ]);
+  });
+
   test("a certificate that is not there", () => {
     expect(problemsOf({ ...productionEnv, KAFKA_SSL: "True", KAFKA_SSL_CA: "/nowhere/ca.pem" })).toEqual([
       "KAFKA_SSL_CA names a file that cannot be read",
@@ -261,6 +276,22 @@ describe("loadConfig: what stops the start", () => {
 });
 
 describe("loadConfig: what else can be set", () => {
+  test("who owns the tables, where that is not the service's own role", () => {
+    const owned = (PG_MIGRATION_USER: string) =>
+      loadConfig({ ...productionEnv, PG_MIGRATION_USER, PG_MIGRATION_PASSWORD: "a-long-owner-password" }).database
+        ?.owner;
+    expect(owned("owner")).toEqual({ user: "owner", password: "a-long-owner-password" });
+    expect([owned("identity"), loadConfig(productionEnv).database?.owner]).toEqual([undefined, undefined]);
+  });
+
+  test.each([
+    [undefined, 400],
+    ["30d", 30],
+    ["3650d", 3650],
+  ])("AUDIT_RETENTION=%s: %d days", (value, days) => {
+    expect(loadConfig({ ...productionEnv, AUDIT_RETENTION: value }).auditRetention).toBe(days * 24 * 60 * 60);
+  });
+
   test("a rotation: both secrets and both peppers", () => {
     const config = loadConfig({
       ...productionEnv,
