@@ -519,7 +519,7 @@ describe("the command", () => {
   test("our own database away or not migrated: 1, and which of the two", async () => {
     const stand = await createStand();
     const env = {
-      ...{ NODE_ENV: "production", PUBLIC_URL: "https://id.example.com", PG_PASSWORD: stand.target.password },
+      ...{ NODE_ENV: "production", PUBLIC_URL: "https://id.example.com", PG_PASSWORD: stand.target.service.password },
       ...{ PASSWORD_PEPPER: "a-pepper-for-tests-0123456789-abcdefghij" },
     };
     const run = async (changes: Record<string, string>) =>
@@ -543,7 +543,16 @@ describe("the command", () => {
       "--report: ",
     ],
   ] as [string, string[], string][])("%s: 2, and how to call it", async (_, args, sentence) => {
-    const stand = { target: { host: "127.0.0.1", port: 1, database: "x", user: "x", password: "x" } } as Stand;
+    const stand = {
+      target: {
+        host: "127.0.0.1",
+        port: 1,
+        database: "x",
+        user: "x",
+        password: "x",
+        service: { user: "x", password: "x" },
+      },
+    } as Stand;
     const outcome = await command(stand, args);
     expect(outcome).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining(sentence) });
     expect(outcome.stderr).not.toMatch(/hidden-secret|\n\s+at /);
