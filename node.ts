@@ -3,6 +3,9 @@ import type { Clock } from "./lib/clock.ts";
 import { systemClock } from "./lib/clock.ts";
 import type { Config, ServiceName } from "./lib/config.ts";
 import type { Log } from "./lib/log.ts";
+import { serveMetrics } from "./mixins/metrics/metrics-server.ts";
+import { createMetrics } from "./mixins/metrics/metrics.ts";
+import { measureProcess } from "./mixins/metrics/process-metrics.ts";
 import type { Node } from "./mixins/node.ts";
 import brokerOptions from "./moleculer.config.ts";
 
@@ -27,11 +30,14 @@ const doors: readonly ServiceName[] = ["api-gateway", "grpc-gateway"];
 /** Starts the services of a configuration in one process. */
 export async function startNode(config: Config, log: Log, clock: Clock = systemClock): Promise<RunningNode> {
   const broker = new ServiceBroker(brokerOptions(config, log));
-  const node: Node = { config, broker, log, clock };
+  const metrics = createMetrics(log);
+  const node: Node = { config, broker, log, clock, metrics };
   for (const name of config.services) {
     const { default: service } = await modules[name]();
     broker.createService(service(node));
   }
+  const endMeasuring = config.metrics && measureProcess(metrics);
+  const endpoint = config.metrics && (await serveMetrics(config.metrics, metrics));
   await broker.start();
   return {
     broker,
@@ -39,6 +45,8 @@ export async function startNode(config: Config, log: Log, clock: Clock = systemC
       const running = broker.services.filter(({ name }) => doors.some((door) => door === name));
       await Promise.all(running.map((service) => broker.destroyService(service)));
       await broker.stop();
+      endMeasuring?.();
+      await endpoint?.close();
     },
   };
 }

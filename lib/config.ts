@@ -90,6 +90,10 @@ function readConfig(env: EnvReader) {
       port: env.port("GRPC_SERVER_PORT", 50051),
       tls: grpcTls(env),
     },
+    metrics:
+      env.optional("METRICS_PORT") === undefined ? undefined : { host: listenOn, port: env.port("METRICS_PORT", 0) },
+    /** Seconds for which published changes stay in the outbox. */
+    outboxRetention: env.duration("OUTBOX_RETENTION", 7 * day),
     redisUrl:
       services.includes("users") || services.includes("auth") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
     database: needed.database ? databaseConfig(env, production) : undefined,

@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.ts";
 import type { Config } from "../lib/config.ts";
 import type { Log } from "../lib/log.ts";
 import { openDatabase, type Database, type Signal } from "./database/database.ts";
+import type { Metrics } from "./metrics/metrics.ts";
 
 /** What every service is made from. */
 export interface Node {
@@ -10,6 +11,7 @@ export interface Node {
   readonly broker: ServiceBroker;
   readonly log: Log;
   readonly clock: Clock;
+  readonly metrics: Metrics;
 }
 
 /** A service's own small pool; what its transactions announce after their commit becomes broadcast events. */

@@ -2,7 +2,7 @@
 import { ConfigError, configExitCode } from "../lib/config.ts";
 import { createModeratorCommand } from "./cli/create-moderator.ts";
 import { importDjangoCommand } from "./cli/import-django.ts";
-import { UsageError } from "./cli/usage-error.ts";
+import { UsageError, usageExitCode } from "./cli/usage-error.ts";
 
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   "create-moderator": createModeratorCommand,
@@ -20,5 +20,5 @@ try {
     process.exit(configExitCode);
   }
   console.error(error instanceof Error ? error.message : String(error));
-  process.exit(error instanceof UsageError ? 2 : 1);
+  process.exit(error instanceof UsageError ? usageExitCode : 1);
 }

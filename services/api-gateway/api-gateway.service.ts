@@ -17,6 +17,7 @@ import { serveMedia } from "./media.ts";
 import { openApiDocument } from "./openapi.ts";
 import { openRefusals } from "./report-refusals.ts";
 import { routes, verifyRoute } from "./routes.ts";
+import { measureRequests } from "./request-metrics.ts";
 import { createServer, recordRoutes, refuseOtherMethods } from "./server.ts";
 import { serveRoutes } from "./serve-routes.ts";
 import { createUploads } from "./uploads.ts";
@@ -43,7 +44,11 @@ export default function apiGatewayService(node: Node): ServiceSchema {
   serveHealth(server, checks(node));
   if (!config.production) serveMailbox(server, config.dataDir);
   // Once those are there that have a scope of their own.
-  server.after(() => refuseOtherMethods(server, [...served]));
+  server.after(() => {
+    const routes = [...served];
+    measureRequests(server, node.metrics, routes);
+    refuseOtherMethods(server, routes);
+  });
 
   return {
     name: "api-gateway",

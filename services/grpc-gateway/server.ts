@@ -14,7 +14,7 @@ import {
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
 import type { GrpcTls } from "../../lib/grpc-tls.ts";
 import { Health } from "./health.ts";
-import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse } from "./status.ts";
+import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse, type GrpcStatus } from "./status.ts";
 
 export interface GrpcServer {
   /** @returns the port that it listens on; any free one when asked for 0 */
@@ -33,6 +33,8 @@ export interface GrpcServerOptions {
   readonly tls: GrpcTls | undefined;
   /** Whether the server describes itself to whoever asks (grpcurl). Never in production. */
   readonly reflection: boolean;
+  /** Told of each call that was answered, however. */
+  readonly onAnswer?: (status: GrpcStatus | "OK", seconds: number) => void;
 }
 
 // It prints each header that it cannot read to stderr, with its value: a line for every call of whoever likes, with what
@@ -60,7 +62,7 @@ export function createGrpcServer(
   const definition = loadDefinition();
   /** Where it listens, with the real port. */
   let bound: string | undefined;
-  server.addService(rolesService(definition), { GetUserRole: unary(getUserRole) });
+  server.addService(rolesService(definition), { GetUserRole: unary(getUserRole, options.onAnswer) });
   server.addService(Health.service, health.handlers);
 
   return {
@@ -114,16 +116,26 @@ function rolesService(definition: PackageDefinition): ServiceDefinition {
 }
 
 /** Errors that we know carry their status and text; of all others nothing is told. */
-function unary<Request, Response>(handle: (request: Request) => Response | Promise<Response>) {
+function unary<Request, Response>(
+  handle: (request: Request) => Response | Promise<Response>,
+  onAnswer: NonNullable<GrpcServerOptions["onAnswer"]> = () => undefined,
+) {
   return (call: ServerUnaryCall<Request, Response>, callback: sendUnaryData<Response>): void => {
+    const began = performance.now();
+    const seconds = () => (performance.now() - began) / 1000;
+    const succeed = (response: Response): void => {
+      callback(null, response);
+      onAnswer("OK", seconds());
+    };
     const fail = (error: unknown): void => {
       const refusal = error instanceof GrpcRefusal ? error : new GrpcRefusal("UNAVAILABLE", "Try again later");
       callback({ code: status[refusal.status], details: refusal.message });
+      onAnswer(refusal.status, seconds());
     };
     try {
       const response = handle(call.request);
-      if (response instanceof Promise) response.then((late) => callback(null, late), fail);
-      else callback(null, response);
+      if (response instanceof Promise) response.then(succeed, fail);
+      else succeed(response);
     } catch (error) {
       fail(error);
     }

@@ -7,7 +7,7 @@ export interface GetUserRoleResponse {
   readonly role: number;
 }
 
-type GrpcStatus = "INVALID_ARGUMENT" | "UNAUTHENTICATED" | "UNAVAILABLE";
+export type GrpcStatus = "INVALID_ARGUMENT" | "UNAUTHENTICATED" | "UNAVAILABLE";
 
 /** A refusal with exactly the text of the contract: the callers compare it. */
 export class GrpcRefusal extends Error {

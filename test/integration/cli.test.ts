@@ -180,10 +180,10 @@ describe("what makes no account", () => {
   const without = (name: string) =>
     Object.entries(given).flatMap(([option, value]) => (option === name ? [] : [`--${option}`, value]));
 
-  test("an option is missing: 2, and how to call it, whichever it is", async () => {
+  test("an option is missing: 64, and how to call it, whichever it is", async () => {
     const all = Object.keys(given).map((name) => run(stand, ["create-moderator", ...without(name)], `${password}\n`));
     for (const outcome of await Promise.all(all)) {
-      expect(outcome).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining("create-moderator --email") });
+      expect(outcome).toEqual({ code: 64, stdout: "", stderr: expect.stringContaining("create-moderator --email") });
     }
     expect(await accounts(stand)).toEqual([]);
   });
@@ -194,9 +194,9 @@ describe("what makes no account", () => {
     ["no command", []],
     ["a command that there is not", ["delete-everything"]],
     ["the name of an object's property", ["constructor"]],
-  ] as [string, string[]][])("%s: 2, and how to call it", async (_, args) => {
+  ] as [string, string[]][])("%s: 64, and how to call it", async (_, args) => {
     const outcome = await run(stand, args, `${password}\n`);
-    expect([outcome.code, outcome.stdout]).toEqual([2, ""]);
+    expect([outcome.code, outcome.stdout]).toEqual([64, ""]);
     expect(outcome.stderr).toContain("create-moderator");
     expect(outcome.stderr).not.toMatch(/hidden-in-argv|\n\s+at /);
     expect(await accounts(stand)).toEqual([]);

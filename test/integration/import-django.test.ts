@@ -542,7 +542,7 @@ describe("the command", () => {
       ["--source", "postgres://u:hidden-secret@h/d", "--report", "/no/where.csv"],
       "--report: ",
     ],
-  ] as [string, string[], string][])("%s: 2, and how to call it", async (_, args, sentence) => {
+  ] as [string, string[], string][])("%s: 64, and how to call it", async (_, args, sentence) => {
     const stand = {
       target: {
         host: "127.0.0.1",
@@ -554,7 +554,7 @@ describe("the command", () => {
       },
     } as Stand;
     const outcome = await command(stand, args);
-    expect(outcome).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining(sentence) });
+    expect(outcome).toEqual({ code: 64, stdout: "", stderr: expect.stringContaining(sentence) });
     expect(outcome.stderr).not.toMatch(/hidden-secret|\n\s+at /);
   });
 });
