@@ -91,7 +91,9 @@ function readConfig(env: EnvReader) {
       tls: grpcTls(env),
     },
     metrics:
-      env.optional("METRICS_PORT") === undefined ? undefined : { host: listenOn, port: env.port("METRICS_PORT", 0) },
+      env.optional("METRICS_PORT") === undefined
+        ? undefined
+        : { host: listenOn, port: env.integer("METRICS_PORT", 0, { min: 1, max: 65_535 }) },
     /** Seconds for which published changes stay in the outbox. */
     outboxRetention: env.duration("OUTBOX_RETENTION", 7 * day),
     redisUrl:
@@ -176,6 +178,18 @@ function mailConfig(env: EnvReader) {
     ssl: env.boolean("EMAIL_USE_SSL", false),
     from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
   };
+}
+
+/**
+ * For a command that talks to Kafka and to nothing else.
+ * @throws {ConfigError} also when no Kafka is configured
+ */
+export function kafkaConfigOf(env: Env): NonNullable<Config["kafka"]> {
+  const reader = new EnvReader(env);
+  const kafka = kafkaConfig(reader, env["NODE_ENV"] === "production");
+  if (!kafka && reader.problems.length === 0) reader.required("KAFKA_BOOTSTRAP_SERVER_HOST");
+  if (!kafka || reader.problems.length > 0) throw new ConfigError(reader.problems);
+  return kafka;
 }
 
 function kafkaConfig(env: EnvReader, production: boolean) {

@@ -6,8 +6,9 @@ import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { eventsContract } from "./events.contract.ts";
 import { connectKafka } from "./kafka.ts";
 import { seekLeadership } from "./leadership.ts";
-import { relayOutbox } from "./relay.ts";
-import { changesTopic } from "./topics.ts";
+import { measureOutbox } from "./outbox-metrics.ts";
+import { createRelay } from "./relay.ts";
+import { outboxHealth } from "./outbox-health.ts";
 
 const pollMs = 1000;
 
@@ -17,17 +18,19 @@ export default function eventsService(node: Node): ServiceSchema {
   const db = openServiceDatabase(node, "events", 3);
   const kafka = config.kafka && connectKafka(config.kafka, log);
   const leadership = seekLeadership(db);
+  const metrics = measureOutbox(node.metrics, db);
+  const leads = async (): Promise<boolean> => {
+    metrics.leads(false);
+    const held = await leadership.held();
+    metrics.leads(held);
+    return held;
+  };
+  const health = outboxHealth({ db, kafka, log });
   let loop: Loop | undefined;
   return {
     name: "events",
     actions: implement(eventsContract, {
-      health: async (): Promise<Health> => {
-        const answers = kafka?.ping(changesTopic).then(
-          () => true,
-          () => false,
-        );
-        return { status: (await answers) === true ? "ok" : "degraded" };
-      },
+      health: async (): Promise<Health> => ({ status: await health() }),
     }),
     events: { "outbox.appended": () => loop?.wake() },
     started: () => {
@@ -35,9 +38,8 @@ export default function eventsService(node: Node): ServiceSchema {
         log.info({}, "no Kafka is configured: events wait in the outbox");
         return;
       }
-      loop = repeat("event relay", log, pollMs, async () =>
-        (await leadership.held()) ? await relayOutbox({ db, kafka, log }) : "done",
-      );
+      const relay = createRelay({ db, kafka, log, metrics, leads, retention: config.outboxRetention });
+      loop = repeat("event relay", log, pollMs, relay);
     },
     stopped: async () => {
       // Closing cuts what Kafka does not answer: the loop would wait its whole deadline for it.

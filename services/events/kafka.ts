@@ -32,6 +32,8 @@ export interface KafkaMessage {
 export interface KafkaPort {
   /** The number of partitions, remembered for five minutes and forgotten after an error. Never creates the topic. */
   partitions(topic: string): Promise<number>;
+  /** How a topic is, asked now; undefined when it is not there. */
+  describe(topic: string): Promise<{ readonly partitions: number; readonly replication: number } | undefined>;
   /** Asks the broker now, and once: who asks wants to know how it is at the moment. */
   ping(topic: string): Promise<void>;
   /**
@@ -89,12 +91,13 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
     }
   }
 
-  const countPartitions = (topic: string, deadline: number, options?: { readonly retries: number }): Promise<number> =>
+  const describe = (topic: string, deadline: number, options?: { readonly retries: number }) =>
     ask(
       deadline,
       async (admin) => {
         const metadata = await admin.fetchTopicMetadata({ topics: [topic] });
-        return metadata.topics[0]?.partitions.length ?? 0;
+        const partitions = metadata.topics[0]?.partitions ?? [];
+        return { partitions: partitions.length, replication: partitions[0]?.replicas.length ?? 0 };
       },
       options,
     );
@@ -104,7 +107,8 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
   function partitions(topic: string, deadline = fromNow()): Promise<number> {
     const entry = known.get(topic);
     if (entry && Date.now() < entry.until) return entry.count;
-    const count = countPartitions(topic, deadline).catch((error: unknown) => {
+    const asked = describe(topic, deadline).then(({ partitions }) => partitions);
+    const count = asked.catch((error: unknown) => {
       known.delete(topic);
       throw error instanceof KafkaError && error.code === "unknown_topic"
         ? new KafkaError("unknown_topic", `there is no topic "${topic}"`, { cause: error })
@@ -173,8 +177,16 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
 
   return {
     partitions: (topic) => partitions(topic),
+    describe: async (topic) => {
+      try {
+        return await describe(topic, fromNow(), { retries: 0 });
+      } catch (error) {
+        if (error instanceof KafkaError && error.code === "unknown_topic") return undefined;
+        throw error;
+      }
+    },
     ping: async (topic) => {
-      await countPartitions(topic, fromNow(), { retries: 0 });
+      await describe(topic, fromNow(), { retries: 0 });
     },
     publish,
 

@@ -3,7 +3,7 @@ import type { Database } from "../../mixins/database/database.ts";
 type Client = ReturnType<Database["dedicatedClient"]>;
 
 /** Any number that nothing else in this database uses. */
-const lockKey = 4_711_002;
+export const relayLockKey = 4_711_002;
 
 export interface Leadership {
   /** Whether this process may relay now. Asked before every batch: the lock dies with its connection, unnoticed. */
@@ -36,7 +36,7 @@ export function seekLeadership(db: Database): Leadership {
         const { rows } = await client.query<{ held: boolean }>(
           `select exists (select 1 from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()
              and objid = $1::int and granted) or pg_try_advisory_lock($1) as held`,
-          [lockKey],
+          [relayLockKey],
         );
         return rows[0]?.held === true;
       } catch (error) {

@@ -1,31 +1,111 @@
 import type { Sql } from "../../mixins/database/database.ts";
 import type { Change } from "./topics.ts";
 
+export interface QueuedChange extends Change {
+  /** Told again, to this topic alone. */
+  readonly onlyTopic: string | null;
+}
+
+/**
+ * Nothing of a user goes while an older row of his waits for its next attempt or for an operator, and nothing new while
+ * old rows are still to be told again. A scalar subquery on purpose: as `not exists` the planner may join, and then has
+ * to sort the whole backlog for each batch (test/integration/outbox-queue.test.ts).
+ */
+const mayGo = `published_at is null and coalesce((
+  select false from outbox held
+  where held.user_id = o.user_id and held.published_at is null
+    and (held.next_attempt_at is not null or held.replayed_at is not null)
+    and ((held.next_attempt_at > now() and held.version <= o.version)
+      or (held.replayed_at is not null and o.replayed_at is null))
+  limit 1), true)`;
+const inOrder = "order by replayed_at is not null, seq";
+
 /**
  * What is to be published, in an order that is right for each user. By state and not by a cursor: a row whose
- * transaction commits late would be missed by one. Nothing of a user whose older row waits for its next attempt.
+ * transaction commits late would be missed by one.
  */
-export async function unpublished(sql: Sql, limit: number): Promise<Change[]> {
-  return await sql.query<Change>(
-    `select id, user_id as "userId", version, type, data, occurred_at as "occurredAt", traceparent
-     from outbox o
-     where published_at is null and not exists (
-       select 1 from outbox held where held.user_id = o.user_id and held.published_at is null
-         and held.version <= o.version and held.next_attempt_at > now())
-     order by seq limit $1`,
+export async function unpublished(sql: Sql, limit: number): Promise<QueuedChange[]> {
+  return await sql.query<QueuedChange>(
+    `select id, user_id as "userId", version, type, data, occurred_at as "occurredAt", traceparent,
+       replay_topic as "onlyTopic"
+     from outbox o where ${mayGo} ${inOrder} limit $1`,
     [limit],
   );
 }
 
-export async function markPublished(sql: Sql, ids: readonly string[]): Promise<void> {
-  await sql.query("update outbox set published_at = now(), last_error = null where id = any($1::uuid[])", [ids]);
+/** Tells the planner of a backlog that came at once: until autovacuum does, within a minute, each batch sorts all of it. */
+export async function countBacklog(sql: Sql): Promise<void> {
+  await sql.query("analyze outbox");
 }
 
-/** Tried again after a while that doubles each time, up to half an hour; until then it holds that user's later rows. */
-export async function markHeld(sql: Sql, id: string, reason: string): Promise<void> {
-  await sql.query(
-    `update outbox set attempts = attempts + 1, last_error = $2,
-       next_attempt_at = now() + make_interval(secs => least(1800, 2 ^ least(attempts, 12))) where id = $1`,
-    [id, reason],
+/** @returns of each change that is told for the first time, the seconds since it happened */
+export async function markPublished(sql: Sql, ids: readonly string[]): Promise<number[]> {
+  const rows = await sql.query<{ seconds: number | null }>(
+    `update outbox set published_at = now(), last_error = null, next_attempt_at = null, missing_topic = null
+     where id = any($1::uuid[]) and published_at is null
+     returning case when replayed_at is null
+       then extract(epoch from clock_timestamp() - occurred_at)::float8 end as seconds`,
+    [ids],
   );
+  return rows.flatMap(({ seconds }) => (seconds === null ? [] : [seconds]));
+}
+
+export interface Problem {
+  readonly reason: string;
+  /** The topic that is not there, if it is that. */
+  readonly missingTopic?: string | undefined;
+}
+/** With pauses of at most 0.5, 1, 2 and 4 s in between. */
+const maxAttempts = 5;
+const maxReason = 300;
+
+/** Tried again after a while that doubles each time; after the last attempt it is parked. Until then it holds its user's later rows. */
+export async function markFailed(sql: Sql, id: string, { reason, missingTopic }: Problem): Promise<"held" | "parked"> {
+  const [row] = await sql.query<{ parked: boolean }>(
+    `update outbox set attempts = attempts + 1, last_error = $2, missing_topic = $3,
+       parked_at = case when attempts + 1 >= $4 then now() end,
+       next_attempt_at = case when attempts + 1 >= $4 then 'infinity'
+         else now() + make_interval(secs => least(30, 0.5 * 2 ^ attempts) * (0.5 + random() / 2)) end
+     where id = $1 and published_at is null returning parked_at is not null as parked`,
+    [id, reason.slice(0, maxReason), missingTopic, maxAttempts],
+  );
+  return row?.parked === true ? "parked" : "held";
+}
+
+/** For how many seconds the oldest change waits that nothing holds; 0 without one. */
+const oldestSeconds = `coalesce(extract(epoch from now() - (
+  select coalesce(replayed_at, occurred_at) from outbox o where ${mayGo} ${inOrder} limit 1)), 0)::float8`;
+const isParked = "published_at is null and next_attempt_at = 'infinity'";
+
+export interface QueueHead {
+  readonly anyParked: boolean;
+  readonly oldestSeconds: number;
+}
+
+/** What can be told without counting: a probe comes every few seconds, also when a million wait. */
+export async function queueHead(sql: Sql): Promise<QueueHead> {
+  const [row] = await sql.query<QueueHead>(
+    `select exists (select from outbox where ${isParked}) as "anyParked", ${oldestSeconds} as "oldestSeconds"`,
+  );
+  return row ?? { anyParked: false, oldestSeconds: 0 };
+}
+
+export interface QueueState {
+  readonly unpublished: number;
+  readonly oldestSeconds: number;
+  readonly parked: number;
+  /** Waiting behind a parked change of the same user. */
+  readonly held: number;
+}
+
+export async function queueState(sql: Sql): Promise<QueueState> {
+  const [row] = await sql.query<QueueState>(
+    `with parked as (select user_id, version from outbox where ${isParked})
+     select (select count(*) from outbox where published_at is null)::int as unpublished,
+       (select count(*) from parked)::int as parked,
+       (select count(*) from parked p join outbox later
+          on later.user_id = p.user_id and later.version > p.version and later.published_at is null)::int as held,
+       ${oldestSeconds} as "oldestSeconds"`,
+  );
+  return row ?? { unpublished: 0, oldestSeconds: 0, parked: 0, held: 0 };
 }

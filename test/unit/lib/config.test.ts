@@ -5,6 +5,7 @@ import { parseEnv } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import {
   ConfigError,
+  kafkaConfigOf,
   loadConfig,
   needs,
   readEnvironment,
@@ -170,6 +171,35 @@ describe("loadConfig: where links start", () => {
   });
 });
 
+describe("loadConfig: metrics and the outbox", () => {
+  test("no metrics unless asked for; on loopback in development, on every address in production", () => {
+    expect(loadConfig(productionEnv).metrics).toBeUndefined();
+    expect(loadConfig({ ...productionEnv, METRICS_PORT: "9464" }).metrics).toEqual({ host: "0.0.0.0", port: 9464 });
+    const development = { ...productionEnv, NODE_ENV: "development", METRICS_PORT: "9464" };
+    expect(loadConfig(development).metrics).toEqual({ host: "127.0.0.1", port: 9464 });
+  });
+
+  test("published changes are kept for a week, or for as long as it says", () => {
+    expect(loadConfig(productionEnv).outboxRetention).toBe(7 * 86_400);
+    expect(loadConfig({ ...productionEnv, OUTBOX_RETENTION: "36h" }).outboxRetention).toBe(36 * 3600);
+  });
+
+  test("a command that needs Kafka alone reads nothing else, and names what is missing", () => {
+    const env = {
+      KAFKA_BOOTSTRAP_SERVER_HOST: "kafka",
+      KAFKA_BROKER_USER: "u",
+      KAFKA_BROKER_PASSWORD: "a-broker-password",
+    };
+    expect(kafkaConfigOf(env)).toMatchObject({ user: "u", mechanism: "plain" });
+    for (const NODE_ENV of ["development", "production"]) {
+      expect(thrown(() => kafkaConfigOf({ NODE_ENV }))).toMatchObject({
+        problems: ["KAFKA_BOOTSTRAP_SERVER_HOST is required"],
+      });
+    }
+    expect(thrown(() => kafkaConfigOf({ ...env, KAFKA_SASL_MECHANISM: "gssapi" }))).toBeInstanceOf(ConfigError);
+  });
+});
+
 describe("loadConfig: what stops the start", () => {
   test("an empty production environment: every missing variable is named at once", () => {
     expect(problemsOf({ NODE_ENV: "production", WEB_APP_HOST: "0.0.0.0" })).toEqual(
@@ -213,6 +243,8 @@ describe("loadConfig: what stops the start", () => {
     ["KAFKA_BOOTSTRAP_SERVER_PORT", "kafka"],
     ["KAFKA_SASL_MECHANISM", "gssapi"],
     ["KAFKA_SSL", "maybe"],
+    ["METRICS_PORT", "0"],
+    ["OUTBOX_RETENTION", "7 days"],
     ["ACCESS_TOKEN_TTL", "forever"],
     ["REFRESH_TOKEN_TTL", "10"],
     ["PASSWORD_HASH_COST", "4"],

@@ -1,0 +1,66 @@
+import type { Sql } from "../../mixins/database/database.ts";
+
+/** Each statement is short: it holds no lock for long, and the statement timeout is 2.5 s. */
+const deletedAtOnce = 1000;
+const replayedAtOnce = 5000;
+
+/** @returns "more" when there may be more that is too old */
+export async function deleteOld(sql: Sql, retentionSeconds: number): Promise<"more" | "done"> {
+  const rows = await sql.query(
+    `delete from outbox where id in (
+       select id from outbox where published_at < now() - make_interval(secs => $1) order by published_at limit $2)
+     returning 1`,
+    [retentionSeconds, deletedAtOnce],
+  );
+  return rows.length === deletedAtOnce ? "more" : "done";
+}
+
+export async function missingTopics(sql: Sql): Promise<string[]> {
+  const rows = await sql.query<{ topic: string }>(
+    `select distinct missing_topic as topic from outbox
+     where published_at is null and next_attempt_at = 'infinity' and missing_topic is not null`,
+  );
+  return rows.map(({ topic }) => topic);
+}
+
+/** What was parked because this topic was not there is tried again. @returns how many */
+export async function unparkOfTopic(sql: Sql, topic: string): Promise<number> {
+  const rows = await sql.query(
+    `update outbox set parked_at = null, next_attempt_at = null, attempts = 0
+     where published_at is null and next_attempt_at = 'infinity' and missing_topic = $1 returning 1`,
+    [topic],
+  );
+  return rows.length;
+}
+
+export interface Replay {
+  readonly id: number;
+  readonly since: Date;
+  readonly topic: string | null;
+}
+
+export async function requestedReplay(sql: Sql): Promise<Replay | undefined> {
+  const [replay] = await sql.query<Replay>("select id, since, topic from outbox_replays where carried_out_at is null");
+  return replay;
+}
+
+/**
+ * Puts published changes back into the queue, some at a time. By the time of publication, which rises with each user's
+ * versions: of every user the last so-and-so-many come again, without gaps.
+ * @returns how many, and "more" when there may be more
+ */
+export async function putBack(
+  sql: Sql,
+  { since, topic }: Replay,
+): Promise<{ count: number; outcome: "more" | "done" }> {
+  const rows = await sql.query(
+    `update outbox set published_at = null, replayed_at = now(), replay_topic = $2, attempts = 0
+     where id in (select id from outbox where published_at >= $1 and skipped_at is null limit $3) returning 1`,
+    [since, topic, replayedAtOnce],
+  );
+  return { count: rows.length, outcome: rows.length === replayedAtOnce ? "more" : "done" };
+}
+
+export async function markCarriedOut(sql: Sql, { id }: Replay): Promise<void> {
+  await sql.query("update outbox_replays set carried_out_at = now() where id = $1", [id]);
+}
