@@ -2,11 +2,15 @@
 import { ConfigError, configExitCode } from "../lib/config.ts";
 import { createModeratorCommand } from "./cli/create-moderator.ts";
 import { importDjangoCommand } from "./cli/import-django.ts";
+import { outboxCommand } from "./cli/outbox.ts";
+import { topicsCommand } from "./cli/topics.ts";
 import { UsageError, usageExitCode } from "./cli/usage-error.ts";
 
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
   "create-moderator": createModeratorCommand,
   "import-django": importDjangoCommand,
+  outbox: outboxCommand,
+  topics: topicsCommand,
 };
 
 const [name = "", ...args] = process.argv.slice(2);
