@@ -36,8 +36,8 @@ export async function startNode(config: Config, log: Log, clock: Clock = systemC
     const { default: service } = await modules[name]();
     broker.createService(service(node));
   }
-  const endMeasuring = config.metrics && measureProcess(metrics);
   const endpoint = config.metrics && (await serveMetrics(config.metrics, metrics));
+  const endMeasuring = config.metrics && measureProcess(metrics);
   await broker.start();
   return {
     broker,
