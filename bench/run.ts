@@ -12,6 +12,7 @@ import { getUserRole } from "./rows/get-user-role.ts";
 import { getUserRoleUnderLogins } from "./rows/get-user-role-under-logins.ts";
 import { login } from "./rows/login.ts";
 import { memoryAndStart } from "./rows/memory-and-start.ts";
+import { outboxQueue } from "./rows/outbox-queue.ts";
 import { refresh } from "./rows/refresh.ts";
 import { relay } from "./rows/relay.ts";
 import { revocation, revocationByPoll } from "./rows/revocation.ts";
@@ -27,6 +28,7 @@ const rows: Readonly<Record<string, Row>> = {
   enumeration,
   refresh,
   relay,
+  outboxQueue,
   revocation,
   revocationByPoll,
   userList,

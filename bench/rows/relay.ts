@@ -9,8 +9,8 @@ import { median, quantile } from "../support/measure.ts";
 import { createStand, startNode, type MeasuredNode, type Stand } from "../support/service.ts";
 import { signedIn } from "../support/signed-in.ts";
 
-const rounds = 3;
-const users = 2000;
+/** Users with a backlog, round for round; the last one is an hour's worth of changes and shows that memory stays flat. */
+const rounds = [2000, 2000, 2000, 10_000];
 const changesEach = 10;
 const idleChanges = 200;
 /** Longer than a change takes on its way, so that none meets the one before. */
@@ -76,22 +76,37 @@ async function drain(
 ): Promise<Figure[]> {
   const rates: number[] = [];
   const cpu: number[] = [];
-  for (let round = 0; round < rounds; round++) {
+  const memory: number[] = [];
+  for (const [round, users] of rounds.entries()) {
     const before = await node.usage();
-    await appendBacklog(client, round);
-    const rate = await drained(client, round);
+    await appendBacklog(client, round, users);
+    let most = 0;
+    const rate = await drained(client, round, async () => {
+      most = Math.max(most, (await node.usage()).rss);
+    });
     cpu.push((((await node.usage()).cpu - before.cpu) / users / changesEach) * 1000);
-    log(`drain: ${rate.toFixed(0)} changes a second, ${(cpu.at(-1) ?? 0).toFixed(0)} µs CPU each`);
+    const figures = `${rate.toFixed(0)} changes a second, ${(cpu.at(-1) ?? 0).toFixed(0)} µs CPU each`;
+    log(`drain of ${users * changesEach}: ${figures}, at most ${most.toFixed(0)} MB`);
     rates.push(rate);
+    memory.push(most);
   }
   const wrong = await outOfOrder(client, kafka);
+  const large = (rounds.at(-1) ?? 0) * changesEach;
   return [
     {
-      name: "drain of a backlog, three messages a change",
-      value: median(rates),
+      name: "drain of a backlog of 20,000, three messages a change",
+      value: median(rates.slice(0, -1)),
       unit: "changes per second",
       atLeast: 2000,
     },
+    { name: `drain of a backlog of ${large}`, value: rates.at(-1) ?? NaN, unit: "changes per second", atLeast: 2000 },
+    {
+      name: `memory, most: backlog of ${large} / of 20,000`,
+      value: (memory.at(-1) ?? NaN) / Math.max(...memory.slice(0, -1)),
+      unit: "ratio",
+      atMost: 1.2,
+    },
+    { name: `memory, most, backlog of ${large}`, value: memory.at(-1) ?? NaN, unit: "MB" },
     { name: "drain, CPU time per change", value: median(cpu), unit: "µs" },
     { name: "lost or out of order", value: wrong, unit: "users and topics", atMost: 0 },
   ];
@@ -101,7 +116,7 @@ async function drain(
 const firstUser = (round: number): number => 1_000_000 * (round + 1);
 
 /** In one transaction: it is there at once. */
-async function appendBacklog(client: pg.Client, round: number): Promise<void> {
+async function appendBacklog(client: pg.Client, round: number, users: number): Promise<void> {
   await client.query(
     `insert into outbox (id, user_id, version, type, data)
      select gen_random_uuid(), $1 + u, v, 'user.registered',
@@ -112,7 +127,7 @@ async function appendBacklog(client: pg.Client, round: number): Promise<void> {
 }
 
 /** @returns changes per second, from the first one marked as published to the last */
-async function drained(client: pg.Client, round: number): Promise<number> {
+async function drained(client: pg.Client, round: number, look: () => Promise<void>): Promise<number> {
   const published = await eventually(
     "the backlog has drained",
     async () => {
@@ -125,6 +140,7 @@ async function drained(client: pg.Client, round: number): Promise<number> {
       );
       const [row] = rows;
       if (row?.open === 0 && row.rate !== null) return row.rate;
+      await look();
       // Asking must not slow down what is asked about.
       await new Promise((resolve) => setTimeout(resolve, 300));
       return undefined;
@@ -154,10 +170,11 @@ async function outOfOrder(client: pg.Client, kafka: BenchKafka): Promise<number>
     last.set(key, version);
     read++;
   });
-  await eventually("all has been read", () => (read >= rows.length * topics.length ? true : undefined), 60_000).catch(
+  await eventually("all has been read", () => (read >= rows.length * topics.length ? true : undefined), 120_000).catch(
     () => undefined,
   );
   const incomplete =
-    users * rounds * topics.length - [...last.values()].filter((version) => version === changesEach).length;
+    rounds.reduce((sum, users) => sum + users, 0) * topics.length -
+    [...last.values()].filter((version) => version === changesEach).length;
   return Math.max(wrong.size, incomplete);
 }
