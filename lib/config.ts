@@ -4,6 +4,7 @@ import { readBudgets } from "./budgets.ts";
 import { roles, type Role } from "./roles.ts";
 import { EnvReader, type Env } from "./env-reader.ts";
 import { grpcTls } from "./grpc-tls.ts";
+import { mailConfig } from "./mail-config.ts";
 
 export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -99,7 +100,7 @@ function readConfig(env: EnvReader) {
     redisUrl:
       services.includes("users") || services.includes("auth") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
     database: needed.database ? databaseConfig(env, production) : undefined,
-    mail: needed.mail ? mailConfig(env) : undefined,
+    mail: needed.mail ? mailConfig(env, production) : undefined,
     kafka: needed.kafka ? kafkaConfig(env, production) : undefined,
 
     accessTokenTtl: env.duration("ACCESS_TOKEN_TTL", day),
@@ -166,18 +167,6 @@ function auditRetention(env: EnvReader): number {
   const seconds = env.duration("AUDIT_RETENTION", 400 * day);
   if (seconds < 30 * day || seconds > 3650 * day) env.problem("AUDIT_RETENTION", "must be from 30d to 3650d");
   return seconds;
-}
-
-function mailConfig(env: EnvReader) {
-  const user = env.optional("EMAIL_HOST_USER");
-  return {
-    host: env.required("EMAIL_HOST"),
-    port: env.port("EMAIL_PORT", 587),
-    user,
-    password: user === undefined ? undefined : env.required("EMAIL_HOST_PASSWORD"),
-    ssl: env.boolean("EMAIL_USE_SSL", false),
-    from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
-  };
 }
 
 /**

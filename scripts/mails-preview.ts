@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { loadConfig, readEnvironment } from "../lib/config.ts";
 import { keyRing } from "../lib/keys.ts";
 import { mailKinds } from "../mixins/accounts/mails.repository.ts";
-import { linkOf } from "../services/mailer/deliver.ts";
+import { linkOf } from "../services/mailer/mail-link.ts";
 import { loadTemplates, recipientsOf } from "../services/mailer/templates.ts";
 import { indexPage } from "./mails-preview/index-page.ts";
 

@@ -12,6 +12,8 @@ export const mailKinds = [
   "session-reuse",
 ] as const;
 export type MailKind = (typeof mailKinds)[number];
+/** Tell an owner what happened to his account: they go out even if it was deactivated meanwhile. */
+export const notices: readonly MailKind[] = ["email-change-notice", "password-changed", "session-reuse"];
 
 export interface NewMail {
   readonly kind: MailKind;

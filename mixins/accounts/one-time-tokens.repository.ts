@@ -2,8 +2,11 @@ import { randomUUID } from "node:crypto";
 import type { OneTimePurpose } from "../../lib/one-time-token.ts";
 import type { Sql, Transaction } from "../database/database.ts";
 
+/** How long a mail may wait to be sent before its link is not worth sending any more. */
+const unsentDays = 30;
+
 /**
- * A new one-time token; it replaces the older ones of the same account and purpose. Of those that take a change of the
+ * A new one-time token, whose life begins when its mail is sent (services/mailer); it replaces the older ones of the same account and purpose. Of those that take a change of the
  * address back, only ones for the same address: a thief's second change must not disarm the owner's link.
  * @returns its id
  */
@@ -18,9 +21,9 @@ export async function issueOneTimeToken(
     [token.userId, token.purpose, token.address],
   );
   await tx.query(
-    `insert into one_time_tokens (id, user_id, purpose, address, expires_at)
-     values ($1, $2, $3, $4, now() + make_interval(secs => $5))`,
-    [id, token.userId, token.purpose, token.address, token.ttlSeconds],
+    `insert into one_time_tokens (id, user_id, purpose, address, expires_at, lifetime)
+     values ($1, $2, $3, $4, now() + make_interval(days => $6), make_interval(secs => $5))`,
+    [id, token.userId, token.purpose, token.address, token.ttlSeconds, unsentDays],
   );
   return id;
 }

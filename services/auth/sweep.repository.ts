@@ -6,6 +6,7 @@ const leftovers = [
   ["sessions", "id", "least(idle_expires_at, expires_at) < now() - interval '30 days'"],
   ["sessions", "id", "ended_at < now() - interval '30 days'"],
   ["one_time_tokens", "id", "expires_at < now() - interval '30 days'"],
+  ["mails", "id", "status <> 'queued' and created_at < now() - interval '30 days'"],
   ["attempts", "key", "expire < extract(epoch from now()) * 1000"],
   ["idempotency_keys", "key_hash", "created_at < now() - interval '24 hours'"],
 ] as const;

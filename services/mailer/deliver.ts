@@ -1,13 +1,12 @@
 import type { Config } from "../../lib/config.ts";
 import type { KeyRing } from "../../lib/keys.ts";
 import type { Log } from "../../lib/log.ts";
-import { mintOneTimeToken, type OneTimePurpose } from "../../lib/one-time-token.ts";
-import { encodeUserId } from "../../lib/user-reference.ts";
 import type { Database } from "../../mixins/database/database.ts";
-import type { MailKind } from "../../mixins/accounts/mails.repository.ts";
+import { failureOf, retryAfter, type Failure } from "./failures.ts";
+import { linkOf } from "./mail-link.ts";
 import { claimMails, markFailed, markSent, type QueuedMail } from "./mail-queue.repository.ts";
 import type { Templates } from "./templates.ts";
-import type { MailTransport } from "./transport.ts";
+import type { MailTransport, OutgoingMail } from "./transport.ts";
 
 export interface MailerDeps {
   readonly config: Pick<Config, "publicUrl" | "companyName">;
@@ -18,75 +17,70 @@ export interface MailerDeps {
   readonly log: Log;
 }
 
-/** As many as the transport has connections: a claimed mail must not wait for one while its lease runs. */
-const batch = 2;
-const firstRetrySeconds = 5;
-const maxRetrySeconds = 15 * 60;
-
-/** Sends what is due. @returns "more" when there may be more to send at once */
-export async function deliverMails(deps: MailerDeps): Promise<"more" | "done"> {
-  const mails = await claimMails(deps.db, batch);
-  const outcomes = await Promise.allSettled(mails.map((mail) => deliver(deps, mail)));
-  const failure = outcomes.find((outcome) => outcome.status === "rejected");
-  if (failure) throw failure.reason;
-  return mails.length === batch ? "more" : "done";
+/** The server takes no mail at all: whoever sends in a loop should wait. */
+export class ServerUnavailable extends Error {
+  override readonly name = "ServerUnavailable";
 }
 
-async function deliver({ config, db, keys, templates, transport, log }: MailerDeps, mail: QueuedMail): Promise<void> {
-  try {
-    const link = linkOf(config.publicUrl, keys, mail);
-    const { subject, text, html } = templates.render(mail.kind, mail.data.role, {
-      companyName: config.companyName,
-      firstName: mail.data.first_name,
-      link,
-    });
-    const host = new URL(config.publicUrl).hostname;
-    await transport.send({ to: mail.address, messageId: `${mail.id}@${host}`, subject, text, html });
-  } catch (error) {
-    const retry = isPermanent(error)
-      ? undefined
-      : Math.min(maxRetrySeconds, firstRetrySeconds * 2 ** (mail.attempts - 1));
-    // The server's code alone: its sentence may repeat the address.
-    const reason = reasonOf(error);
-    log.warn(
-      { mail_id: mail.id, kind: mail.kind, attempts: mail.attempts, reason, retry_s: retry },
-      "a mail was not sent",
-    );
-    await markFailed(db, mail, reason, retry);
-    return;
-  }
+/**
+ * What sends the mails that are due, a few at a time; while the server is away only one, which asks whether it is back.
+ * Its answer: "more" when there may be more to send at once.
+ * @throws ServerUnavailable, whatever the database throws
+ */
+export function mailDelivery(deps: MailerDeps): () => Promise<"more" | "done"> {
+  let isAway = false;
+  return async () => {
+    // As many as there are connections: a claimed mail must not wait for one while its lease runs.
+    const limit = isAway ? 1 : deps.transport.connections;
+    const mails = await claimMails(deps.db, limit);
+    const outcomes = await Promise.allSettled(mails.map((mail) => deliver(deps, mail)));
+    const failures = outcomes.flatMap((outcome) => (outcome.status === "rejected" ? [outcome.reason as unknown] : []));
+    isAway = failures.some((failure) => failure instanceof ServerUnavailable);
+    if (failures.length > 0) throw failures[0];
+    return mails.length === limit ? "more" : "done";
+  };
+}
+
+async function deliver(deps: MailerDeps, mail: QueuedMail): Promise<void> {
+  const { db, log } = deps;
+  const failure = await attempt(deps, mail);
+  if (failure) return await notSent(deps, mail, failure);
   await markSent(db, mail);
   log.info({ mail_id: mail.id, kind: mail.kind, user_id: mail.userId }, "a mail was sent");
 }
 
-/** Which link a mail carries, and for which purpose its token is made. */
-const links: Partial<Readonly<Record<MailKind, { path: string; purpose: OneTimePurpose }>>> = {
-  "verify-email": { path: "verify", purpose: "verify-email" },
-  "confirm-email": { path: "confirm-email", purpose: "confirm-email" },
-  "email-change-notice": { path: "undo-email", purpose: "undo-email" },
-  "reset-password": { path: "reset-password", purpose: "reset-password" },
-};
-
-type Linked = Pick<QueuedMail, "kind" | "userId" | "oneTimeTokenId">;
-
-/** Made anew at every attempt: it lies nowhere in between. A mail without a token gets the public URL alone. */
-export function linkOf(publicUrl: string, keys: KeyRing, { kind, userId, oneTimeTokenId }: Linked): string {
-  const link = links[kind];
-  if (!link || oneTimeTokenId === null) return publicUrl;
-  const token = mintOneTimeToken(keys, link.purpose, oneTimeTokenId);
-  return `${publicUrl}/api/v1/users/${encodeUserId(userId)}/${link.path}/${token}/`;
+async function attempt(deps: MailerDeps, mail: QueuedMail): Promise<Failure | undefined> {
+  if (!mail.isCurrent) return { outcome: "superseded", code: "superseded" };
+  let made: OutgoingMail;
+  try {
+    made = makeMail(deps, mail);
+  } catch (error) {
+    return { outcome: "unmade", code: `unmade ${error instanceof Error ? error.name : ""}`.trim() };
+  }
+  try {
+    await deps.transport.send(made);
+    return undefined;
+  } catch (error) {
+    return failureOf(error);
+  }
 }
 
-/**
- * RFC 5321, 4.2.1: 5yz will not get better by itself. But only where the server refused this recipient or this content: a
- * greeting, a login or a demand for TLS is the operator's to mend, and the mail is tried again.
- */
-const isPermanent = (error: unknown): boolean => {
-  const { responseCode = 0, command = "" } = error as { responseCode?: number; command?: string };
-  return responseCode >= 500 && (command === "RCPT TO" || command === "DATA");
-};
+function makeMail({ config, keys, templates }: MailerDeps, mail: QueuedMail): OutgoingMail {
+  const link = linkOf(config.publicUrl, keys, mail);
+  const facts = { companyName: config.companyName, firstName: mail.data.first_name, link };
+  const rendered = templates.render(mail.kind, mail.data.role, facts);
+  const host = new URL(config.publicUrl).hostname;
+  return { to: mail.address, messageId: `${mail.id}@${host}`, ...rendered };
+}
 
-const reasonOf = (error: unknown): string => {
-  const { code, responseCode, name } = error as { code?: string; responseCode?: number; name?: string };
-  return [code ?? name, responseCode].filter((part) => part !== undefined).join(" ");
-};
+async function notSent({ db, log }: MailerDeps, mail: QueuedMail, failure: Failure): Promise<void> {
+  const retry = retryAfter(failure, mail);
+  const { id: mail_id, kind, attempts } = mail;
+  const { outcome, code: reason } = failure;
+  const fields = { mail_id, kind, attempts, outcome, reason };
+  if (outcome === "superseded") log.info(fields, "a mail is not sent: what it says is no longer so");
+  else if (retry === undefined) log.error(fields, "a mail was given up");
+  else log.warn({ ...fields, retry_s: Math.ceil(retry) }, "a mail was not sent and will be tried again");
+  await markFailed(db, mail, failure, retry);
+  if (outcome === "unavailable") throw new ServerUnavailable(`the SMTP server takes no mail: ${reason}`);
+}

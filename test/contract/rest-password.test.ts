@@ -260,21 +260,21 @@ describe("POST /users/password-reset/", () => {
     const stored = `${name}@xn--bcher-kva.example`;
     expect((await person.client.get(current)).json()["email"]).toBe(stored);
     const typed = [stored, ` ${name.toUpperCase()}@bücher.EXAMPLE. `, `${name.toLowerCase()}@bu\u0308cher.example`];
-    for (const email of typed) {
+    const received = async () => {
+      const mails = (await stand.mails()).filter(({ text }) => text.includes("/reset-password/"));
+      return mails.flatMap((mail) => mail.to).filter((each) => each.toLowerCase().startsWith(name.toLowerCase()));
+    };
+    for (const [before, email] of typed.entries()) {
       expect((await stand.client().post(request, { email })).status).toBe(200);
+      // One after the other: a newer link takes the place of one that waits to be sent.
+      await eventually("the mail is there", async () => ((await received()).length > before ? true : undefined));
     }
-    await resetRequestsFollowedUp(stand);
     expect(await mailsOf(person, "reset-password")).toEqual([
       { address: stored },
       { address: stored },
       { address: stored },
     ]);
-    const received = await eventually("all three mails", async () => {
-      const mails = (await stand.mails()).filter(({ text }) => text.includes("/reset-password/"));
-      const to = mails.flatMap((mail) => mail.to).filter((each) => each.toLowerCase().startsWith(name.toLowerCase()));
-      return to.length === 3 ? to : undefined;
-    });
-    expect(new Set(received.map((to) => to.split("@")[0]))).toEqual(new Set([name]));
+    expect(new Set((await received()).map((to) => to.split("@")[0]))).toEqual(new Set([name]));
   });
 
   test("nothing changes: password, sessions and the verified mark stay as they are", async () => {
@@ -444,20 +444,23 @@ describe("POST /users/password-reset/confirm/", () => {
     for (const wrong of [flipped, token.slice(1), `${token}=`, ` ${token}`, "", "x", "A".repeat(64), "\u0000"]) {
       expect(said(await post(wrong))).toEqual(invalidLink);
     }
-    await stand.query("update one_time_tokens set expires_at = now() where user_id = $1", [person.id]);
+    await stand.query("update one_time_tokens set expires_at = now(), sent_at = now() where user_id = $1", [person.id]);
     expect(said(await post(token))).toEqual(invalidLink);
     expect(await passwordsOf(person, password, new_password)).toEqual([200, 401]);
   });
 
-  test("it works for an hour", async () => {
+  test("it works for an hour from when it is sent", async () => {
     const person = await someone();
     await resetLink(person);
-    const [row] = await stand.query<{ seconds: number }>(
-      `select extract(epoch from expires_at - created_at)::int as seconds from one_time_tokens
-       where user_id = $1 and purpose = 'reset-password'`,
-      [person.id],
-    );
-    expect(row?.seconds).toBe(3600);
+    const token = await eventually("the mailer has noted that it was sent", async () => {
+      const [row] = await stand.query<{ seconds: number }>(
+        `select extract(epoch from expires_at - sent_at)::int as seconds from one_time_tokens
+         where user_id = $1 and purpose = 'reset-password' and sent_at is not null`,
+        [person.id],
+      );
+      return row;
+    });
+    expect(token.seconds).toBe(3600);
   });
 
   test("the token of another purpose, or this one for another purpose: refused", async () => {

@@ -10,6 +10,7 @@ import { encodeUserId } from "../../lib/user-reference.ts";
 import { startNode, type RunningNode } from "../../node.ts";
 import { eventually } from "../support/eventually.ts";
 import { failPointEnv } from "../support/fail-point.ts";
+import { attemptsAt, mailRow, makeDue, queueMail } from "../support/queued-mails.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
 import { freePort } from "../support/ports.ts";
 import { startProcess } from "../support/process.ts";
@@ -91,41 +92,15 @@ async function mailer(on: TestStand): Promise<RunningNode> {
   return node;
 }
 
-/** A row as a registration writes it. */
-async function queue(on: TestStand, address = uniqueEmail(), data: object = { role: "CU", first_name: "Anna" }) {
-  const id = randomUUID();
-  await on.query(
-    `insert into mails (id, user_id, kind, address, data, one_time_token_id)
-     values ($1, 1, 'verify-email', $2, $3, gen_random_uuid())`,
-    [id, address, data],
-  );
-  return { id, address };
-}
+const queue = (on: TestStand, address = uniqueEmail(), data: object = { role: "CU", first_name: "Anna" }) =>
+  queueMail(on, { address, data });
 
-interface MailRow {
-  readonly status: string;
-  readonly attempts: number;
-  readonly last_error: string | null;
-  /** Until the next attempt. */
-  readonly seconds: number;
-}
-
-async function rowOf(on: TestStand, { id }: { id: string }): Promise<MailRow> {
-  const [row] = await on.query<MailRow>(
-    `select status, attempts, last_error, extract(epoch from next_attempt_at - now())::float8 as seconds
-     from mails where id = $1`,
-    [id],
-  );
-  if (!row) throw new Error("no such mail");
-  return row;
-}
 const inState = (on: TestStand, mail: { id: string }, state: string) =>
   eventually(`the mail is ${state}`, async () => {
-    const row = await rowOf(on, mail);
+    const row = await mailRow(on, mail);
     return row.status === state ? row : undefined;
   });
-/** Instead of waiting for the back-off. */
-const due = (on: TestStand) => on.query("update mails set next_attempt_at = now() where status = 'queued'");
+const due = makeDue;
 
 describe("mailer: what it sends", () => {
   test("a registration: one mail to the one who registered, its parts and headers as they should be", async () => {
@@ -197,7 +172,7 @@ describe("mailer: what it sends", () => {
     const next = await queue(on);
     await mailer(on);
     await inState(on, next, "sent");
-    await eventually("the odd one was tried", async () => ((await rowOf(on, mail)).attempts > 0 ? true : undefined));
+    await eventually("the odd one was tried", async () => ((await mailRow(on, mail)).attempts > 0 ? true : undefined));
     expect(smtp.attempts).not.toContain("eve@example.com");
   });
 });
@@ -209,7 +184,7 @@ describe("mailer: what it does when the server says no", () => {
     const mail = await queue(on);
     await mailer(on);
     const failed = await eventually("the first attempt failed", async () => {
-      const row = await rowOf(on, mail);
+      const row = await mailRow(on, mail);
       return row.last_error === null ? undefined : row;
     });
     expect([failed.status, failed.attempts]).toEqual(["queued", 1]);
@@ -219,6 +194,10 @@ describe("mailer: what it does when the server says no", () => {
 
     await due(on);
     expect(await inState(on, mail, "sent")).toMatchObject({ attempts: 2, last_error: null });
+    expect(await attemptsAt(on, mail)).toEqual([
+      { attempt: 1, outcome: "deferred", code: "EENVELOPE 451" },
+      { attempt: 2, outcome: "sent", code: null },
+    ]);
     expect(smtp.deliveries.map((delivery) => delivery.mail.messageId)).toEqual([expect.stringContaining(mail.id)]);
   });
 
@@ -228,6 +207,7 @@ describe("mailer: what it does when the server says no", () => {
     const [refused, other] = [await queue(on, uniqueEmail("nobody")), await queue(on)];
     await mailer(on);
     expect(await inState(on, refused, "abandoned")).toMatchObject({ attempts: 1 });
+    expect(await attemptsAt(on, refused)).toEqual([{ attempt: 1, outcome: "refused", code: "EENVELOPE 550" }]);
     await inState(on, other, "sent");
     expect(smtp.attempts.filter((to) => to === refused.address)).toHaveLength(1);
   });
@@ -239,10 +219,10 @@ describe("mailer: what it does when the server says no", () => {
     await mailer(on);
     await inState(on, other, "sent");
     const row = await eventually("the bad one was tried", async () => {
-      const found = await rowOf(on, bad);
+      const found = await mailRow(on, bad);
       return found.last_error === null ? undefined : found;
     });
-    expect(row.status).not.toBe("sent");
+    expect([row.status, row.last_error]).toEqual(["abandoned", "unmade Error"]);
     expect(smtp.deliveries.map(({ to }) => to)).toEqual([[other.address]]);
   });
 
@@ -296,8 +276,9 @@ describe("mailer: several at once, and one that dies", () => {
     cleanUps.push(() => killed.kill());
     expect(await killed.exited).toMatchObject({ signal: "SIGKILL" });
     expect(smtp.deliveries).toHaveLength(1);
-    const leased = await rowOf(on, mail);
+    const leased = await mailRow(on, mail);
     expect([leased.status, leased.attempts]).toEqual(["queued", 1]);
+    expect(await attemptsAt(on, mail)).toEqual([{ attempt: 1, outcome: null, code: null }]);
     expect(leased.seconds).toBeGreaterThan(10);
 
     const later = await queue(on);

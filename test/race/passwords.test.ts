@@ -156,7 +156,11 @@ describe("16 users of one link to set a new password at once", () => {
         service.client().post("/api/v1/users/password-reset/", { email: person.email }),
       ),
     ]);
-    await mailedLink(service, "reset-password", person.email, 16);
+    await resetRequestsFollowedUp(service);
+    // Those that a newer one overtook in the queue are not sent.
+    await eventually("the mails are sent", async () =>
+      (await service.query("select 1 from mails where status = 'queued'")).length === 0 ? true : undefined,
+    );
     const mailed = (await service.mails()).filter(({ to }) => to.includes(person.email));
     const links = mailed.flatMap(({ text }) => /https?:\/\/\S+\/reset-password\/\S+/.exec(text) ?? []);
     const live = "select 1 from one_time_tokens where user_id = $1 and purpose = 'reset-password' and ended_at is null";
@@ -165,7 +169,7 @@ describe("16 users of one link to set a new password at once", () => {
     expect([0, 1]).toContain(usable);
     const answers: Answer[] = [];
     for (const [n, link] of links.entries()) answers.push(await confirm(tokenOf(link), n + 1));
-    expect([answers.length, answers.filter(({ status }) => status === 200).length]).toEqual([16, usable]);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(usable);
   });
 });
 

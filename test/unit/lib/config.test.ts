@@ -200,6 +200,32 @@ describe("loadConfig: metrics and the outbox", () => {
   });
 });
 
+describe("loadConfig: TLS for mail", () => {
+  const requires = (changes: Env) => loadConfig({ ...productionEnv, ...changes }).mail?.requireTls;
+
+  test("in production nothing leaves the machine in the clear, unless somebody says so", () => {
+    expect([requires({}), requires({ EMAIL_REQUIRE_TLS: "False" })]).toEqual([true, false]);
+  });
+
+  test.each(["localhost", "127.0.0.1", "127.1.2.3", "::1"])("%s is this machine: no TLS unless asked for", (host) => {
+    expect(requires({ EMAIL_HOST: host })).toBe(false);
+    expect(requires({ EMAIL_HOST: host, EMAIL_REQUIRE_TLS: "True" })).toBe(true);
+  });
+
+  test.each(["127.0.0.1.example.com", "localhost.example.com", "1.127.0.0.1"])("%s is not", (host) => {
+    expect(requires({ EMAIL_HOST: host })).toBe(true);
+  });
+
+  test("in development a server without TLS is taken", () => {
+    expect(requires({ NODE_ENV: "development" })).toBe(false);
+  });
+
+  test("a file that holds no certificate is told", () => {
+    const problems = problemsOf({ ...productionEnv, EMAIL_TLS_CA: import.meta.filename });
+    expect(problems).toEqual([expect.stringMatching(/^EMAIL_TLS_CA .*no certificate/)]);
+  });
+});
+
 describe("loadConfig: what stops the start", () => {
   test("an empty production environment: every missing variable is named at once", () => {
     expect(problemsOf({ NODE_ENV: "production", WEB_APP_HOST: "0.0.0.0" })).toEqual(
@@ -222,6 +248,9 @@ describe("loadConfig: what stops the start", () => {
 
   const bad: readonly (readonly [string, string])[] = [
     ["NODE_ENV", "staging"],
+    ["EMAIL_REQUIRE_TLS", "perhaps"],
+    ["EMAIL_TLS_CA", "/nowhere/ca.pem"],
+    ["EMAIL_RATE_LIMIT", "0"],
     ["LOG_LEVEL", "verbose"],
     ["SERVICES", "auth,billing"],
     ["TRANSPORTER", "amqp://guest:guest@rabbit"],

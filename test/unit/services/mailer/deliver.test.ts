@@ -3,7 +3,7 @@ import { keyRing } from "../../../../lib/keys.ts";
 import { readOneTimeToken, type OneTimePurpose } from "../../../../lib/one-time-token.ts";
 import type { MailKind } from "../../../../mixins/accounts/mails.repository.ts";
 import type { Database } from "../../../../mixins/database/database.ts";
-import { deliverMails } from "../../../../services/mailer/deliver.ts";
+import { mailDelivery, ServerUnavailable } from "../../../../services/mailer/deliver.ts";
 import type { QueuedMail } from "../../../../services/mailer/mail-queue.repository.ts";
 import { loadTemplates } from "../../../../services/mailer/templates.ts";
 import type { OutgoingMail } from "../../../../services/mailer/transport.ts";
@@ -19,22 +19,31 @@ const mail = (changes: Partial<QueuedMail> = {}): QueuedMail => ({
   data: { role: "CU", first_name: "Anna" },
   oneTimeTokenId: tokenId,
   attempts: 1,
+  deferrals: 0,
+  ageSeconds: 1,
+  isCurrent: true,
   ...changes,
 });
+const config = { publicUrl: "https://id.example.com", companyName: "Eat Express" };
 
 /** Delivers queued mails over a server that answers as told; the statements that followed, without their text. */
 async function deliver(mails: QueuedMail[], send: (mail: OutgoingMail) => Promise<void> = () => Promise.resolve()) {
   const sent: OutgoingMail[] = [];
   const marks: [string, ...unknown[]][] = [];
+  const limits: unknown[] = [];
   const log = memoryLog();
   const db = {
     query: (text: string, values: unknown[]) => {
-      if (text.includes("returning")) return Promise.resolve(mails);
+      if (text.includes("insert into mail_attempts")) {
+        limits.push(values[0]);
+        return Promise.resolve(mails.slice(0, Number(values[0])));
+      }
       marks.push([text.includes("set status = 'sent'") ? "sent" : "failed", ...values]);
       return Promise.resolve([]);
     },
   } as unknown as Database;
   const transport = {
+    connections: 2,
     send: (outgoing: OutgoingMail) => {
       sent.push(outgoing);
       return send(outgoing);
@@ -42,9 +51,9 @@ async function deliver(mails: QueuedMail[], send: (mail: OutgoingMail) => Promis
     verify: () => Promise.resolve(true),
     close: () => undefined,
   };
-  const config = { publicUrl: "https://id.example.com", companyName: "Eat Express" };
-  const result = await deliverMails({ config, db, keys, templates: loadTemplates(), transport, log });
-  return { result, sent, marks, log };
+  const deliverMails = mailDelivery({ config, db, keys, templates: loadTemplates(), transport, log });
+  const result = await deliverMails().catch((error: unknown) => error);
+  return { result, sent, marks, log, limits, deliverMails };
 }
 const smtpError = (code: string, responseCode?: number, command = "RCPT TO") =>
   Object.assign(new Error("secret words of Anna@example.com"), {
@@ -99,49 +108,59 @@ describe("deliverMails: what is sent", () => {
   });
 });
 
-describe("deliverMails: which failures are for ever", () => {
-  test.each([
-    ["an unknown mailbox", smtpError("EENVELOPE", 550), "EENVELOPE 550"],
-    ["a refused message", smtpError("EMESSAGE", 554, "DATA"), "EMESSAGE 554"],
-    ["the lowest of them", smtpError("EENVELOPE", 500), "EENVELOPE 500"],
-  ])("%s is given up at once", async (_, error, reason) => {
-    expect((await failing(error)).marks).toEqual([["failed", "m1", 1, reason, undefined]]);
+describe("deliverMails: what is not sent", () => {
+  test("what the server refuses for ever is given up, and told to the operator", async () => {
+    const { marks, log, result } = await failing(smtpError("EENVELOPE", 550));
+    expect(marks).toEqual([["failed", "m1", 1, "refused", "EENVELOPE 550", undefined]]);
+    expect(log.lines).toEqual([
+      expect.objectContaining({ level: "error", fields: expect.objectContaining({ reason: "EENVELOPE 550" }) }),
+    ]);
+    expect(result).toBe("done");
   });
 
-  test.each([
-    ["no connection", smtpError("ECONNREFUSED"), "ECONNREFUSED"],
-    ["a time-out", smtpError("ETIMEDOUT"), "ETIMEDOUT"],
-    ["a name that is not found", smtpError("EDNS"), "EDNS"],
-    ["grey-listing", smtpError("EENVELOPE", 451), "EENVELOPE 451"],
-    ["a full mailbox", smtpError("EENVELOPE", 452), "EENVELOPE 452"],
-    ["our login refused: the operator's to mend", smtpError("EAUTH", 535, "AUTH PLAIN"), "EAUTH 535"],
-    ["a greeting that turns us away", smtpError("EPROTOCOL", 554, "CONN"), "EPROTOCOL 554"],
-    ["a server that wants TLS first", smtpError("EENVELOPE", 530, "MAIL FROM"), "EENVELOPE 530"],
-    ["an error without a code", new TypeError("x is not a function"), "TypeError"],
-  ])("%s is tried again", async (_, error, reason) => {
-    expect((await failing(error)).marks).toEqual([["failed", "m1", 1, reason, expect.any(Number)]]);
+  test("what the server wants later is tried again, and holds nobody else up", async () => {
+    const { marks, result } = await failing(smtpError("EENVELOPE", 451));
+    expect(marks).toEqual([["failed", "m1", 1, "deferred", "EENVELOPE 451", expect.any(Number)]]);
+    expect(result).toBe("done");
   });
 
-  test("the first pause is `firstRetrySeconds`, each is twice the one before, the longest is a quarter of an hour", async () => {
-    const pauses = await Promise.all(
-      [1, 2, 3, 4, 8, 9, 50].map(async (attempts) => (await failing(smtpError("ETIMEDOUT"), attempts)).marks[0]?.[4]),
+  test("a server that takes nothing: the mail is tried again, and the loop learns of it", async () => {
+    const { marks, result } = await failing(smtpError("EAUTH", 535, "AUTH PLAIN"));
+    expect(marks).toEqual([["failed", "m1", 1, "unavailable", "EAUTH 535", expect.any(Number)]]);
+    expect(result).toBeInstanceOf(ServerUnavailable);
+    expect(String(result)).toContain("EAUTH 535");
+    expect(String(result)).not.toMatch(/secret words|Anna/);
+  });
+
+  test("after that one mail at a time, until one gets through", async () => {
+    let isAway = true;
+    const { deliverMails, limits } = await deliver([mail(), mail({ id: "m2" }), mail({ id: "m3" })], () =>
+      isAway ? Promise.reject(smtpError("ESOCKET", undefined, "CONN")) : Promise.resolve(),
     );
-    expect(pauses).toEqual([5, 10, 20, 40, 640, 900, 900]);
+    await expect(deliverMails()).rejects.toBeInstanceOf(ServerUnavailable);
+    isAway = false;
+    expect([await deliverMails(), await deliverMails()]).toEqual(["more", "more"]);
+    expect(limits).toEqual([2, 1, 1, 2]);
+  });
+
+  test("what is no longer so goes to nobody", async () => {
+    const { sent, marks, log } = await deliver([mail({ isCurrent: false })]);
+    expect([sent, marks]).toEqual([[], [["failed", "m1", 1, "superseded", "superseded", undefined]]]);
+    expect(log.lines).toEqual([expect.objectContaining({ level: "info" })]);
   });
 
   test("the server's sentence is kept neither in the log nor in the database: it may repeat the address", async () => {
     const { log, marks } = await failing(smtpError("EENVELOPE", 550));
     expect(JSON.stringify([log.lines, marks])).not.toMatch(/secret words|Anna/);
-    expect(log.lines[0]).toMatchObject({ level: "warn", fields: { reason: "EENVELOPE 550", attempts: 1 } });
   });
 
-  test("a mail that cannot be made is a failure of that mail", async () => {
+  test("a mail that cannot be made is given up, and the others go on", async () => {
     const { marks, sent } = await deliver([mail({ kind: "welcome-moderator" }), mail({ id: "m2" })]);
     expect(sent.map(({ messageId }) => messageId)).toEqual(["m2@id.example.com"]);
-    expect(marks.map(([mark, id]) => [id, mark])).toEqual(
+    expect(marks).toEqual(
       expect.arrayContaining([
-        ["m2", "sent"],
-        ["m1", "failed"],
+        ["sent", "m2", 1],
+        ["failed", "m1", 1, "unmade", "unmade Error", undefined],
       ]),
     );
   });
@@ -159,7 +178,7 @@ describe("deliverMails: a batch", () => {
 
   test("one that fails does not hold the others", async () => {
     const { marks } = await deliver([mail({ id: "bad" }), mail({ id: "good" })], ({ messageId }) =>
-      messageId.startsWith("bad") ? Promise.reject(smtpError("EENVELOPE", 550)) : Promise.resolve(),
+      messageId.startsWith("bad") ? Promise.reject(smtpError("ESOCKET", undefined, "CONN")) : Promise.resolve(),
     );
     expect(marks.map(([mark, id]) => `${String(id)} ${mark}`).sort()).toEqual(["bad failed", "good sent"]);
   });
@@ -167,11 +186,16 @@ describe("deliverMails: a batch", () => {
   test("when it cannot be written down that a mail was sent, the loop learns of it", async () => {
     const db = {
       query: (text: string) =>
-        text.includes("returning") ? Promise.resolve([mail()]) : Promise.reject(new Error("away")),
+        text.includes("insert into mail_attempts") ? Promise.resolve([mail()]) : Promise.reject(new Error("away")),
     } as unknown as Database;
-    const transport = { send: () => Promise.resolve(), verify: () => Promise.resolve(true), close: () => undefined };
-    const config = { publicUrl: "https://id.example.com", companyName: "Eat Express" };
+    const nothing = () => undefined;
+    const transport = {
+      connections: 2,
+      send: () => Promise.resolve(),
+      verify: () => Promise.resolve(true),
+      close: nothing,
+    };
     const deps = { config, db, keys, templates: loadTemplates(), transport, log: memoryLog() };
-    expect(await rejection(deliverMails(deps))).toEqual(new Error("away"));
+    expect(await rejection(mailDelivery(deps)())).toEqual(new Error("away"));
   });
 });
