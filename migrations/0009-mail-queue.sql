@@ -15,3 +15,5 @@ create table mail_attempts (
 );
 
 create index mails_over on mails (created_at) where status <> 'queued';
+-- For whoever watches the queue: what was given up, without what nobody waits for any more.
+create index mails_given_up on mails (created_at) where status = 'abandoned' and last_error <> 'superseded';

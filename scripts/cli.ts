@@ -4,6 +4,7 @@ import { createModeratorCommand } from "./cli/create-moderator.ts";
 import { importDjangoCommand } from "./cli/import-django.ts";
 import { outboxCommand } from "./cli/outbox.ts";
 import { topicsCommand } from "./cli/topics.ts";
+import { mailsCommand } from "./cli/mails.ts";
 import { UsageError, usageExitCode } from "./cli/usage-error.ts";
 
 const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = {
@@ -11,6 +12,7 @@ const commands: Readonly<Record<string, (args: readonly string[]) => Promise<voi
   "import-django": importDjangoCommand,
   outbox: outboxCommand,
   topics: topicsCommand,
+  mails: mailsCommand,
 };
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -4,6 +4,7 @@ import type { Log } from "../../lib/log.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import { failureOf, retryAfter, type Failure } from "./failures.ts";
 import { linkOf } from "./mail-link.ts";
+import type { MailMetrics } from "./mail-metrics.ts";
 import { claimMails, markFailed, markSent, type QueuedMail } from "./mail-queue.repository.ts";
 import type { Templates } from "./templates.ts";
 import type { MailTransport, OutgoingMail } from "./transport.ts";
@@ -14,6 +15,7 @@ export interface MailerDeps {
   readonly keys: KeyRing;
   readonly templates: Templates;
   readonly transport: MailTransport;
+  readonly metrics: MailMetrics;
   readonly log: Log;
 }
 
@@ -42,9 +44,15 @@ export function mailDelivery(deps: MailerDeps): () => Promise<"more" | "done"> {
 }
 
 async function deliver(deps: MailerDeps, mail: QueuedMail): Promise<void> {
-  const { db, log } = deps;
+  const { db, log, metrics } = deps;
+  const began = performance.now();
   const failure = await attempt(deps, mail);
-  if (failure) return await notSent(deps, mail, failure);
+  metrics.attempts.add(1, failure?.outcome ?? "sent");
+  if (failure) {
+    await notSent(deps, mail, failure);
+    return;
+  }
+  metrics.latency.observe(mail.ageSeconds + (performance.now() - began) / 1000);
   await markSent(db, mail);
   log.info({ mail_id: mail.id, kind: mail.kind, user_id: mail.userId }, "a mail was sent");
 }

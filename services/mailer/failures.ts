@@ -1,10 +1,13 @@
-/** What an attempt came to when the mail was not sent; migrations/0009-mail-queue.sql has the same words. */
+/**
+ * What an attempt came to when the mail was not sent. `deferred`: the server wants this mail later. `refused`: it will never
+ * take it. `unavailable`: it takes no mail at all now. `unmade`: there was nothing to send. `superseded`: what the mail says is
+ * no longer so. migrations/0009-mail-queue.sql has the same words.
+ */
+export const failureOutcomes = ["deferred", "refused", "unavailable", "unmade", "superseded"] as const;
+export type FailureOutcome = (typeof failureOutcomes)[number];
+
 export interface Failure {
-  /**
-   * `deferred`: the server wants this mail later. `refused`: it will never take it. `unavailable`: it takes no mail at all
-   * now. `unmade`: there was nothing to send. `superseded`: what the mail says is no longer so.
-   */
-  readonly outcome: "deferred" | "refused" | "unavailable" | "unmade" | "superseded";
+  readonly outcome: FailureOutcome;
   /** Of nodemailer and of the SMTP server, never its sentence: that may repeat the address. */
   readonly code: string;
 }

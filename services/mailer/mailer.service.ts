@@ -5,6 +5,7 @@ import { keyRing } from "../../lib/keys.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { mailDelivery } from "./deliver.ts";
+import { measureMails } from "./mail-metrics.ts";
 import { isOverdue } from "./mail-queue.repository.ts";
 import { mailerContract } from "./mailer.contract.ts";
 import { loadTemplates } from "./templates.ts";
@@ -25,7 +26,8 @@ export default function mailerService(node: Node): ServiceSchema {
   const db = openServiceDatabase(node, "mailer", 3);
   const transport = createTransport(config.mail, config.companyName);
   const keys = keyRing(config.secrets, "one-time-token");
-  const deliverMails = mailDelivery({ config, log, db, keys, templates: loadTemplates(), transport });
+  const metrics = measureMails(node.metrics, db);
+  const deliverMails = mailDelivery({ config, log, db, keys, templates: loadTemplates(), transport, metrics });
   let loop: Loop | undefined;
   return {
     name: "mailer",

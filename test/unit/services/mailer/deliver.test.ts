@@ -3,7 +3,9 @@ import { keyRing } from "../../../../lib/keys.ts";
 import { readOneTimeToken, type OneTimePurpose } from "../../../../lib/one-time-token.ts";
 import type { MailKind } from "../../../../mixins/accounts/mails.repository.ts";
 import type { Database } from "../../../../mixins/database/database.ts";
+import { createMetrics } from "../../../../mixins/metrics/metrics.ts";
 import { mailDelivery, ServerUnavailable } from "../../../../services/mailer/deliver.ts";
+import { measureMails } from "../../../../services/mailer/mail-metrics.ts";
 import type { QueuedMail } from "../../../../services/mailer/mail-queue.repository.ts";
 import { loadTemplates } from "../../../../services/mailer/templates.ts";
 import type { OutgoingMail } from "../../../../services/mailer/transport.ts";
@@ -51,9 +53,11 @@ async function deliver(mails: QueuedMail[], send: (mail: OutgoingMail) => Promis
     verify: () => Promise.resolve(true),
     close: () => undefined,
   };
-  const deliverMails = mailDelivery({ config, db, keys, templates: loadTemplates(), transport, log });
+  const registry = createMetrics(log);
+  const metrics = measureMails(registry, db);
+  const deliverMails = mailDelivery({ config, db, keys, templates: loadTemplates(), transport, metrics, log });
   const result = await deliverMails().catch((error: unknown) => error);
-  return { result, sent, marks, log, limits, deliverMails };
+  return { result, sent, marks, log, limits, deliverMails, counted: () => registry.text() };
 }
 const smtpError = (code: string, responseCode?: number, command = "RCPT TO") =>
   Object.assign(new Error("secret words of Anna@example.com"), {
@@ -166,6 +170,20 @@ describe("deliverMails: what is not sent", () => {
   });
 });
 
+describe("deliverMails: what is counted", () => {
+  test("each attempt by what it came to, and how long a mail that was sent had waited", async () => {
+    const { deliverMails, counted } = await deliver([mail({ ageSeconds: 20 })]);
+    await deliverMails();
+    const text = await counted();
+    expect(text).toContain('identity_mails_attempts_total{outcome="sent"} 2');
+    expect(text).toContain('identity_mails_send_seconds_bucket{le="10"} 0');
+    expect(text).toContain('identity_mails_send_seconds_bucket{le="30"} 2');
+    const refused = await (await failing(smtpError("EENVELOPE", 550))).counted();
+    expect(refused).toContain('identity_mails_attempts_total{outcome="refused"} 1');
+    expect(refused).toContain("identity_mails_send_seconds_count 0");
+  });
+});
+
 describe("deliverMails: a batch", () => {
   test.each([
     [0, "done"],
@@ -189,13 +207,14 @@ describe("deliverMails: a batch", () => {
         text.includes("insert into mail_attempts") ? Promise.resolve([mail()]) : Promise.reject(new Error("away")),
     } as unknown as Database;
     const nothing = () => undefined;
+    const metrics = measureMails(createMetrics(memoryLog()), db);
     const transport = {
       connections: 2,
       send: () => Promise.resolve(),
       verify: () => Promise.resolve(true),
       close: nothing,
     };
-    const deps = { config, db, keys, templates: loadTemplates(), transport, log: memoryLog() };
+    const deps = { config, db, keys, templates: loadTemplates(), transport, metrics, log: memoryLog() };
     expect(await rejection(mailDelivery(deps)())).toEqual(new Error("away"));
   });
 });
