@@ -21,8 +21,8 @@ export function mailConfig(env: EnvReader, production: boolean) {
     requireTls: env.boolean("EMAIL_REQUIRE_TLS", production && !isThisMachine(host)),
     /** PEM. */
     ca,
-    /** Mails a second. */
-    rateLimit: env.integer("EMAIL_RATE_LIMIT", 10, { min: 1, max: 1000 }),
+    /** Mails a second; about as many as a node of two cores can register people. */
+    rateLimit: env.integer("EMAIL_RATE_LIMIT", 20, { min: 1, max: 1000 }),
     from: env.email("EMAIL_FROM", "EMAIL_HOST_USER"),
   };
 }

@@ -12,27 +12,37 @@ export interface Queued {
   readonly tokenId: string;
 }
 
-/** An account, a one-time token and a mail in the queue, as a registration writes them. */
+/** Of the kinds with a link. */
+const purposes: Partial<Record<MailKind, string>> = {
+  "verify-email": "verify-email",
+  "confirm-email": "confirm-email",
+  "reset-password": "reset-password",
+  "email-change-notice": "undo-email",
+};
+
+/** An account, the one-time token of its link and a mail in the queue, as a registration writes them. */
 export async function queueMail(
   on: Stand,
   changes: { address?: string; data?: object; kind?: MailKind; lifetime?: string } = {},
 ): Promise<Queued> {
   const { address = uniqueEmail(), data = { role: "CU", first_name: "Anna" }, kind = "verify-email" } = changes;
   const [id, tokenId] = [randomUUID(), randomUUID()];
-  const purpose = { "email-change-notice": "undo-email", "confirm-email": "confirm-email" }[String(kind)] ?? kind;
+  const purpose = purposes[kind];
   const [user] = await on.query<{ id: number }>(
     `insert into users (email, email_canonical, password_hash, role, roles_held, version)
      values ($1::text, $1, '', 'CU', '{CU}', 1) returning id::int`,
     [address],
   );
-  await on.query(
-    `insert into one_time_tokens (id, user_id, purpose, address, expires_at, lifetime)
-     values ($1, $2, $3, $4, now() + interval '30 days', $5::interval)`,
-    [tokenId, user?.id, purpose, address, changes.lifetime ?? "1 hour"],
-  );
+  if (purpose !== undefined) {
+    await on.query(
+      `insert into one_time_tokens (id, user_id, purpose, address, expires_at, lifetime)
+       values ($1, $2, $3, $4, now() + interval '30 days', $5::interval)`,
+      [tokenId, user?.id, purpose, address, changes.lifetime ?? "1 hour"],
+    );
+  }
   await on.query(
     "insert into mails (id, user_id, kind, address, data, one_time_token_id) values ($1, $2, $3, $4, $5, $6)",
-    [id, user?.id, kind, address, data, tokenId],
+    [id, user?.id, kind, address, data, purpose === undefined ? null : tokenId],
   );
   return { id, address, userId: user?.id ?? 0, tokenId };
 }

@@ -57,6 +57,7 @@ export async function createStand(changes: Record<string, string> = {}): Promise
     EMAIL_HOST: "127.0.0.1",
     EMAIL_PORT: String(catcher.port),
     EMAIL_FROM: "no-reply@example.com",
+    EMAIL_RATE_LIMIT: "1000",
     ...generousBudgets,
     ...changes,
   };

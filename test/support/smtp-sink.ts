@@ -39,7 +39,7 @@ export interface SmtpSink {
 
 /** A real SMTP server on loopback that keeps what it takes, and can fail at every step of the conversation. */
 export async function startSmtpSink(
-  options: { port?: number; tls?: Certificate; offersAuth?: boolean; script?: Script } = {},
+  options: { port?: number; tls?: Certificate; implicitTls?: boolean; offersAuth?: boolean; script?: Script } = {},
 ): Promise<SmtpSink> {
   let script = options.script ?? (() => undefined);
   const sockets = new Set<Socket>();
@@ -54,7 +54,9 @@ export async function startSmtpSink(
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket)).on("error", () => socket.destroy());
     socket.on("data", (bytes: Buffer) => void said.push(bytes.toString("latin1")));
-    converse(socket, { ...options, ask, sink, isSecure: false }, "220 sink");
+    if (options.implicitTls === true && options.tls)
+      secured(socket, options.tls, { ...options, ask, sink }, "220 sink");
+    else converse(socket, { ...options, ask, sink, isSecure: false }, "220 sink");
   });
   server.listen(options.port ?? 0, "127.0.0.1");
   await once(server, "listening");
@@ -82,10 +84,18 @@ interface Conversation {
   readonly sink: { taken: TakenMail[]; recipients: string[] };
 }
 
+function secured(socket: Socket, tls: Certificate, talk: Omit<Conversation, "isSecure">, greeting?: string): void {
+  const secure = new TLSSocket(socket, { isServer: true, secureContext: createSecureContext(tls) });
+  secure.on("error", () => socket.destroy());
+  converse(secure, { ...talk, isSecure: true }, greeting);
+}
+
 function converse(socket: Socket, talk: Conversation, greeting?: string): void {
   let envelope = { from: "", to: [] as string[] };
   let message: string[] | undefined;
   const lines = createInterface({ input: socket, crlfDelay: Infinity });
+  // It tells its input's errors once more.
+  lines.on("error", () => undefined);
 
   const say = (reply: Reply | undefined, usual: string, then = (): void => undefined): void => {
     if (reply === "hang") return;
@@ -107,9 +117,7 @@ function converse(socket: Socket, talk: Conversation, greeting?: string): void {
   const upgrade = (tls: Certificate): void => {
     lines.close();
     socket.removeAllListeners("data");
-    const secure = new TLSSocket(socket, { isServer: true, secureContext: createSecureContext(tls) });
-    secure.on("error", () => socket.destroy());
-    converse(secure, { ...talk, isSecure: true });
+    secured(socket, tls, talk);
   };
   const endOfMessage = (raw: string): void => {
     const reply = talk.ask("MESSAGE", envelope.to.join());
@@ -117,30 +125,34 @@ function converse(socket: Socket, talk: Conversation, greeting?: string): void {
     say(reply, "250 taken");
   };
 
+  const commands: Readonly<Record<string, (address: string) => void>> = {
+    EHLO: () => say(talk.ask("EHLO"), features().join("\r\n")),
+    STAR: () => {
+      const { tls } = talk;
+      if (tls) say(talk.ask("STARTTLS"), "220 go on", () => upgrade(tls));
+      else say("502 no TLS here", "");
+    },
+    AUTH: () => say(talk.ask("AUTH"), "235 welcome"),
+    MAIL: (from) => say(talk.ask("MAIL"), "250 ok", () => void (envelope = { from, to: [] })),
+    RCPT: (to) => {
+      talk.sink.recipients.push(to);
+      say(talk.ask("RCPT", to), "250 ok", () => void envelope.to.push(to));
+    },
+    DATA: () => say(talk.ask("DATA", envelope.to.join()), "354 go on", () => void (message = [])),
+    RSET: () => say(undefined, "250 ok"),
+    QUIT: () => say(undefined, "221 bye", () => void socket.end()),
+  };
   lines.on("line", (line) => {
-    if (message) {
-      if (line !== ".") return void message.push(line.replace(/^\./, ""));
+    if (!message) {
+      const answer = commands[line.slice(0, 4).toUpperCase()] ?? (() => say(undefined, "500 what?"));
+      answer(/<(.*)>/.exec(line)?.[1] ?? "");
+    } else if (line !== ".") {
+      message.push(line.replace(/^\./, ""));
+    } else {
       const raw = message.join("\r\n");
       message = undefined;
-      return endOfMessage(raw);
+      endOfMessage(raw);
     }
-    const verb = line.slice(0, 4).toUpperCase();
-    const address = /<(.*)>/.exec(line)?.[1] ?? "";
-    if (verb === "EHLO" || verb === "HELO") return say(talk.ask("EHLO"), features().join("\r\n"));
-    if (verb === "STAR") {
-      const { tls } = talk;
-      return tls ? say(talk.ask("STARTTLS"), "220 go on", () => upgrade(tls)) : say(undefined, "502 no TLS here");
-    }
-    if (verb === "AUTH") return say(talk.ask("AUTH"), "235 welcome");
-    if (verb === "MAIL") return say(talk.ask("MAIL"), "250 ok", () => (envelope = { from: address, to: [] }));
-    if (verb === "RCPT") {
-      talk.sink.recipients.push(address);
-      return say(talk.ask("RCPT", address), "250 ok", () => void envelope.to.push(address));
-    }
-    if (verb === "DATA") return say(talk.ask("DATA", envelope.to.join()), "354 go on", () => (message = []));
-    if (verb === "RSET" || verb === "NOOP") return say(undefined, "250 ok");
-    if (verb === "QUIT") return say(undefined, "221 bye", () => socket.end());
-    say(undefined, "500 what?");
   });
   if (greeting !== undefined) say(talk.ask("CONNECT"), greeting);
 }
