@@ -30,7 +30,7 @@ function requiredFile(env: EnvReader, name: string): string | undefined {
 }
 
 /** All of them: of a broken one OpenSSL takes nothing, says nothing, and then refuses every caller. */
-export function certificates(env: EnvReader, name: string, pem: string): X509Certificate[] {
+function certificates(env: EnvReader, name: string, pem: string): X509Certificate[] {
   const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [""];
   try {
     return blocks.map((block) => new X509Certificate(block));

@@ -1,12 +1,13 @@
+import { X509Certificate } from "node:crypto";
 import type { EnvReader } from "./env-reader.ts";
-import { certificates } from "./grpc-tls.ts";
 
 /** How mails leave the house. */
 export function mailConfig(env: EnvReader, production: boolean) {
   const host = env.required("EMAIL_HOST");
   const user = env.optional("EMAIL_HOST_USER");
   const ca = env.file("EMAIL_TLS_CA");
-  if (ca !== undefined) certificates(env, "EMAIL_TLS_CA", ca);
+  if (ca !== undefined && !isCertificate(ca))
+    env.problem("EMAIL_TLS_CA", "names a file that holds no certificate in PEM");
   return {
     host,
     port: env.port("EMAIL_PORT", 587),
@@ -28,3 +29,12 @@ export function mailConfig(env: EnvReader, production: boolean) {
 }
 
 const isThisMachine = (host: string): boolean => /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
+
+/** Of what is none OpenSSL says nothing: it would believe no server. */
+function isCertificate(pem: string): boolean {
+  try {
+    return new X509Certificate(pem).subject !== "";
+  } catch {
+    return false;
+  }
+}
