@@ -4,6 +4,7 @@ import { readBudgets } from "./budgets.ts";
 import { roles, type Role } from "./roles.ts";
 import { EnvReader, type Env } from "./env-reader.ts";
 import { grpcTls } from "./grpc-tls.ts";
+import { kafkaTls } from "./kafka-tls.ts";
 import { mailConfig } from "./mail-config.ts";
 
 export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
@@ -191,9 +192,7 @@ function kafkaConfig(env: EnvReader, production: boolean) {
     user,
     password: user === undefined ? undefined : env.password("KAFKA_BROKER_PASSWORD", production),
     mechanism: env.oneOf("KAFKA_SASL_MECHANISM", ["plain", "scram-sha-256", "scram-sha-512"], "plain"),
-    ssl: env.boolean("KAFKA_SSL", false)
-      ? { ca: env.file("KAFKA_SSL_CA"), cert: env.file("KAFKA_SSL_CERT"), key: env.file("KAFKA_SSL_KEY") }
-      : undefined,
+    ssl: kafkaTls(env),
   };
   return host === undefined ? undefined : settings;
 }
