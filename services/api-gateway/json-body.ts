@@ -1,14 +1,5 @@
 import { ServiceError } from "../../lib/errors.ts";
-
-/** Keys by which a body could reach the prototype of what it is merged into. */
-const forbiddenKeys = new Set(["__proto__", "constructor", "prototype"]);
-
-/** No body of ours is deeper than two; whoever walks through it later may use recursion. */
-const maxDepth = 32;
-interface Nested {
-  readonly value: unknown;
-  readonly depth: number;
-}
+import { dangerIn } from "../../lib/safe-json.ts";
 
 /**
  * A request's JSON body: an object, an empty body counting as an empty one.
@@ -23,16 +14,8 @@ export function parseJsonBody(text: string): Readonly<Record<string, unknown>> {
     throw new ServiceError("malformed_body");
   }
   if (!isObject(body)) throw new ServiceError("malformed_body");
-  // A stack and not recursion: the body's depth is the client's choice.
-  for (const stack: Nested[] = [{ value: body, depth: 1 }]; stack.length > 0;) {
-    const { value, depth } = stack.pop() ?? { value: undefined, depth: 0 };
-    if (typeof value !== "object" || value === null) continue;
-    if (depth > maxDepth) throw new ServiceError("malformed_body");
-    if (!Array.isArray(value) && Object.keys(value).some((key) => forbiddenKeys.has(key))) {
-      throw new ServiceError("forbidden_key");
-    }
-    stack.push(...Object.values(value).map((each: unknown) => ({ value: each, depth: depth + 1 })));
-  }
+  const danger = dangerIn(body);
+  if (danger) throw new ServiceError(danger === "forbidden_key" ? "forbidden_key" : "malformed_body");
   return body;
 }
 

@@ -9,6 +9,8 @@ const leftovers = [
   ["mails", "id", "status <> 'queued' and created_at < now() - interval '30 days'"],
   ["attempts", "key", "expire < extract(epoch from now()) * 1000"],
   ["idempotency_keys", "key_hash", "created_at < now() - interval '24 hours'"],
+  // Kafka keeps messages for 7 days unless it is told otherwise: what comes again later is handled again.
+  ["inbox", "ctid", "handled_at < now() - interval '14 days'"],
 ] as const;
 
 /**

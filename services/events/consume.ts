@@ -1,25 +1,26 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../../lib/log.ts";
+import { consumeBatch, type Failures } from "./consume-batch.ts";
 import { toKafkaError, type KafkaClient } from "./kafkajs-client.ts";
-
-export interface ReceivedMessage {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: string;
-  readonly key: string | null;
-  readonly value: string | null;
-  readonly headers: Readonly<Record<string, string>>;
-}
+import type { ReceivedMessage } from "./received-message.ts";
 
 export interface Subscription {
   readonly group: string;
   readonly topics: readonly string[];
-  /** The offset is committed when this has resolved; when it rejects the message comes again, and others wait for it. */
+  /**
+   * The offset is committed when this has resolved. When it rejects, the message comes again after a back-off, and its
+   * partition waits for it.
+   */
   onMessage(message: ReceivedMessage): Promise<void>;
 }
 
 const resubscribeMs = { first: 500, most: 5000 };
 const heartbeatMs = 2000;
+/** A crash repeats what was handled since: consumers de-duplicate, but there is no need to make it much. */
+const commitMs = 1000;
+/** Partitions that are worked on at once. What one fetch brought is finished before the next, so that is kept small. */
+const concurrency = 8;
+const maxBytesPerPartition = 256 * 1024;
 /** For so long after a broker crash the member of before blocks its group: 45 s with the 30 s of kafkajs. */
 const sessionMs = 10_000;
 
@@ -35,6 +36,7 @@ export async function consume(
   const { group, topics } = subscription;
   const isStopped = () => stop.aborted;
   const stopped = new Promise<void>((done) => stop.addEventListener("abort", () => done(), { once: true }));
+  const failures: Failures = new Map();
   let pauseMs = resubscribeMs.first;
   while (!isStopped()) {
     const client = open();
@@ -43,6 +45,7 @@ export async function consume(
       allowAutoTopicCreation: false,
       sessionTimeout: sessionMs,
       heartbeatInterval: heartbeatMs,
+      maxBytesPerPartition,
       maxWaitTimeInMs: 500, // a stop has to wait for the fetch that is under way
       retry: { restartOnFailure: () => Promise.resolve(false) }, // the loop here restarts, on fresh connections
     });
@@ -55,27 +58,12 @@ export async function consume(
         await consumer.subscribe({ topics: [...topics], fromBeginning: true });
       });
       const running = consumer.run({
-        eachMessage: async (payload) => {
-          const { topic, partition } = payload;
-          const { offset, key, value, headers } = payload.message;
-          // kafkajs beats only between messages: a handler slower than the session would lose its partitions.
-          const beating = setInterval(() => void payload.heartbeat().catch(() => undefined), heartbeatMs);
-          try {
-            await subscription.onMessage({
-              topic,
-              partition,
-              offset,
-              key: key?.toString("utf8") ?? null,
-              value: value?.toString("utf8") ?? null,
-              headers: textHeaders(headers ?? {}),
-            });
-            pauseMs = resubscribeMs.first;
-          } catch (error) {
-            log.error({ err: error, group, topic, partition, offset }, "Kafka message not handled, it will come again");
-            throw error;
-          } finally {
-            clearInterval(beating);
-          }
+        eachBatchAutoResolve: false,
+        autoCommitInterval: commitMs,
+        partitionsConsumedConcurrently: concurrency,
+        eachBatch: async (payload) => {
+          pauseMs = resubscribeMs.first;
+          await consumeBatch(payload, { onMessage: (message) => subscription.onMessage(message), failures, log });
         },
       });
       const error = await Promise.race([crashed, running.then(() => crashed), stopped]);
@@ -90,12 +78,4 @@ export async function consume(
       discard(client);
     }
   }
-}
-
-function textHeaders(headers: Readonly<Record<string, unknown>>): Record<string, string> {
-  const texts = Object.entries(headers).map(([name, value]): [string, string] => {
-    const first: unknown = Array.isArray(value) ? value[0] : value;
-    return [name, Buffer.isBuffer(first) ? first.toString("utf8") : String(first)];
-  });
-  return Object.fromEntries(texts);
 }

@@ -1,19 +1,24 @@
 import type { ServiceSchema } from "moleculer";
 import type { Health } from "../../lib/health.ts";
-import { implement } from "../../lib/actions.ts";
+import { callByName, implement } from "../../lib/actions.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
+import { startBridge, type Bridge, type BridgeDeps } from "./bridge.ts";
 import { eventsContract } from "./events.contract.ts";
 import { connectKafka } from "./kafka.ts";
 import { seekLeadership } from "./leadership.ts";
+import { listeners, type Listener } from "./listeners.ts";
 import { measureOutbox } from "./outbox-metrics.ts";
 import { createRelay } from "./relay.ts";
 import { outboxHealth } from "./outbox-health.ts";
 
 const pollMs = 1000;
 
-/** Carries the outbox to Kafka; does not know what an event means. Without Kafka the events wait where they are. */
-export default function eventsService(node: Node): ServiceSchema {
+/**
+ * Carries the outbox to Kafka, and what others tell us to the actions that listen; does not know what an event means.
+ * Without Kafka the events wait where they are.
+ */
+export default function eventsService(node: Node, heard: readonly Listener[] = listeners): ServiceSchema {
   const { config, log } = node;
   const db = openServiceDatabase(node, "events", 3);
   const kafka = config.kafka && connectKafka(config.kafka, log);
@@ -26,24 +31,34 @@ export default function eventsService(node: Node): ServiceSchema {
     return held;
   };
   const health = outboxHealth({ db, kafka, log });
+  // A connection of its own: what is wrong with a message of others must not cut the relay's.
+  const incoming = config.kafka && heard.length > 0 ? connectKafka(config.kafka, log) : undefined;
   let loop: Loop | undefined;
+  let bridge: Bridge | undefined;
   return {
     name: "events",
     actions: implement(eventsContract, {
-      health: async (): Promise<Health> => ({ status: await health() }),
+      health: async (): Promise<Health> => {
+        const waits = bridge?.health().status === "degraded";
+        const status = await health();
+        return { status: waits ? "degraded" : status };
+      },
     }),
     events: { "outbox.appended": () => loop?.wake() },
-    started: () => {
+    started: async () => {
       if (!kafka) {
         log.info({}, "no Kafka is configured: events wait in the outbox");
         return;
       }
       const relay = createRelay({ db, kafka, log, metrics, leads, retention: config.outboxRetention });
       loop = repeat("event relay", log, pollMs, relay);
+      if (!incoming) return;
+      const call: BridgeDeps["call"] = (action, params, actor) => callByName(node.broker, action, params, actor);
+      bridge = await startBridge({ kafka: incoming, log, call }, heard);
     },
     stopped: async () => {
       // Closing cuts what Kafka does not answer: the loop would wait its whole deadline for it.
-      await Promise.all([loop?.stop(), kafka?.close()]);
+      await Promise.all([loop?.stop(), kafka?.close(), incoming?.close()]);
       await leadership.release();
       await db.close();
     },

@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Admin, Producer, ProducerConfig, TopicMessages } from "kafkajs";
+import type { KafkaTls } from "../../lib/kafka-tls.ts";
 import type { Log } from "../../lib/log.ts";
 import { consume, type Subscription } from "./consume.ts";
 import { KafkaError, openClient, toKafkaError, type KafkaClient } from "./kafkajs-client.ts";
 
-export type { ReceivedMessage } from "./consume.ts";
+export type { ReceivedMessage } from "./received-message.ts";
 export { KafkaError, type KafkaFailure } from "./kafkajs-client.ts";
 
 export interface KafkaSettings {
@@ -14,10 +15,8 @@ export interface KafkaSettings {
   readonly user: string | undefined;
   readonly password: string | undefined;
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
-  /** The texts of PEM files, not their paths. */
-  readonly ssl:
-    | { readonly ca: string | undefined; readonly cert: string | undefined; readonly key: string | undefined }
-    | undefined;
+  /** Without it the connection is not encrypted. */
+  readonly ssl: KafkaTls | undefined;
 }
 
 export interface KafkaMessage {
@@ -26,6 +25,15 @@ export interface KafkaMessage {
   readonly key: string;
   readonly value: string;
   readonly headers: Readonly<Record<string, string>>;
+}
+
+/** Bytes as they came, for what is passed on; `KafkaMessage` is one of these. */
+export interface RawKafkaMessage {
+  readonly topic: string;
+  readonly partition: number;
+  readonly key: string | Buffer | null;
+  readonly value: string | Buffer | null;
+  readonly headers: Readonly<Record<string, string | readonly Buffer[]>>;
 }
 
 /** Everything rejects with a `KafkaError` (see its `code`) within `deadlineMs`. */
@@ -40,7 +48,7 @@ export interface KafkaPort {
    * Resolves when every message is acknowledged by all in-sync replicas. Calls are carried out one after the other.
    * After a rejection some, all or none may have arrived: publish the same again, consumers de-duplicate by `ce_id`.
    */
-  publish(messages: readonly KafkaMessage[]): Promise<void>;
+  publish(messages: readonly RawKafkaMessage[]): Promise<void>;
   /** Creates those that are missing and resolves when they can be written to; existing ones are left as they are. */
   createTopics(
     topics: readonly { readonly topic: string; readonly partitions: number; readonly replication: number }[],
@@ -122,7 +130,7 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
   let previous: Promise<unknown> = Promise.resolve();
   let lastProblem: unknown;
 
-  function publish(messages: readonly KafkaMessage[]): Promise<void> {
+  function publish(messages: readonly RawKafkaMessage[]): Promise<void> {
     const deadline = fromNow();
     const mine = previous.then(() => send(messages, deadline));
     // Whoever is before us is done by its own deadline, which lies before ours.
@@ -132,7 +140,7 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
     return mine;
   }
 
-  async function send(messages: readonly KafkaMessage[], deadline: number): Promise<void> {
+  async function send(messages: readonly RawKafkaMessage[], deadline: number): Promise<void> {
     if (messages.length === 0) return;
     if (Date.now() >= deadline) {
       throw new KafkaError("deadline", "Kafka was kept busy by earlier messages", { cause: lastProblem });
@@ -162,7 +170,7 @@ export function connectKafka(settings: KafkaSettings, log: Log, options: { deadl
   }
 
   /** kafkajs drops a message for a partition that does not exist, and reports success. */
-  async function expectPartitions(messages: readonly KafkaMessage[], deadline: number): Promise<void> {
+  async function expectPartitions(messages: readonly RawKafkaMessage[], deadline: number): Promise<void> {
     const topics = [...new Set(messages.map(({ topic }) => topic))];
     const counts = new Map(
       await Promise.all(topics.map(async (topic) => [topic, await partitions(topic, deadline)] as const)),
@@ -247,9 +255,14 @@ const producerConfig: ProducerConfig = {
       message.partition ?? 0,
 };
 
-function byTopic(messages: readonly KafkaMessage[]): TopicMessages[] {
+function byTopic(messages: readonly RawKafkaMessage[]): TopicMessages[] {
   return [...Map.groupBy(messages, ({ topic }) => topic)].map(([topic, group]) => ({
     topic,
-    messages: group.map(({ partition, key, value, headers }) => ({ partition, key, value, headers: { ...headers } })),
+    messages: group.map(({ partition, key, value, headers }) => ({ partition, key, value, headers: copied(headers) })),
   }));
 }
+
+const copied = (headers: RawKafkaMessage["headers"]): Record<string, string | Buffer[]> =>
+  Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, typeof value === "string" ? value : [...value]]),
+  );

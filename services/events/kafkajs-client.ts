@@ -5,6 +5,8 @@ import { Kafka, logLevel, type KafkaConfig, type LogEntry, type SASLOptions } fr
 import type { Log } from "../../lib/log.ts";
 import type { KafkaSettings } from "./kafka.ts";
 
+export type { EachBatchPayload, KafkaMessage as KafkajsMessage } from "kafkajs";
+
 /**
  * - `unreachable`: no broker answers. - `deadline`: no answer in time; what was sent may have arrived.
  * - `authentication`: user, password or mechanism are refused. - `closed`: by us.
@@ -168,4 +170,27 @@ interface RequestQueue {
   scheduleCheckPendingRequests(this: RequestQueue): void;
 }
 
+/** Far more than CloudEvents and tracing need. */
+export const maxHeaders = 64;
+
+/**
+ * kafkajs 2.2.4 copies all headers that it has for each one that it reads: a message with 5,000 of them, of 60 KB, blocks
+ * the process for 24 s (Node 24.21, 2 busy cores), is not handled before the session ends, and comes again. One more than
+ * may be is kept, so that it shows.
+ */
+function boundHeaders(): void {
+  const decoder: unknown = createRequire(import.meta.url)("kafkajs/src/protocol/decoder.js");
+  const prototype = (decoder as { prototype: Decoder }).prototype;
+  // Record headers are the only such arrays.
+  const read = Reflect.get(prototype, "readVarIntArray");
+  prototype.readVarIntArray = function (this: Decoder, reader) {
+    return read.call(this, reader).slice(0, maxHeaders + 1);
+  };
+}
+
+interface Decoder {
+  readVarIntArray(this: Decoder, reader: unknown): unknown[];
+}
+
 stopIdleTimer();
+boundHeaders();

@@ -103,7 +103,7 @@ describeWithKafka("kafka: a broker that works", () => {
 
     const [received] = await read(port, topic, (all) => all.length === 1);
 
-    expect(received).toEqual({
+    expect(received).toMatchObject({
       topic,
       partition: 2,
       offset: "0",
