@@ -1,3 +1,4 @@
+import { checkPayload } from "./event-contracts.ts";
 import type { KafkaMessage } from "./kafka.ts";
 import { changesTopic, fieldsOfChange, platformEvent, type Change } from "./topics.ts";
 
@@ -5,34 +6,42 @@ const source = "/user-management";
 /** `review` stores 255 characters. */
 const maxFullName = 254;
 
-/** The messages about one change; the partition is chosen when the number of partitions is known. */
+/**
+ * The messages about one change; the partition is chosen when the number of partitions is known.
+ * @throws Error when one of them would not be what its contract says
+ */
 export function messagesOf(change: Change): Omit<KafkaMessage, "partition">[] {
   const event = platformEvent(change);
+  const fullName = change.data["full_name"];
   const values: Readonly<Record<string, unknown>> = {
     id: change.userId,
-    full_name: Array.from(String(change.data["full_name"])).slice(0, maxFullName).join(""),
+    full_name: typeof fullName === "string" ? Array.from(fullName).slice(0, maxFullName).join("") : fullName,
     image_url: change.data["image_url"],
   };
-  const toPlatform = Object.entries(event?.to ?? {}).map(([topic, fields]) => ({
-    topic,
+  const toPlatform = Object.entries(event?.to ?? {}).map(([topic, fields]) => {
+    const payload = Object.fromEntries(fields.map((field) => [field, values[field]]));
     // The consumers look the handler up by the key, so it cannot name the user: the partition does.
-    key: event?.event ?? "",
-    value: asciiJson(Object.fromEntries(fields.map((field) => [field, values[field]]))),
-    headers: headers(change, event?.event ?? ""),
-  }));
-  const toEverybody = {
-    topic: changesTopic,
-    key: String(change.userId),
-    value: asciiJson({
+    return message(topic, event?.event ?? "", event?.event ?? "", payload, change);
+  });
+  const toEverybody = message(
+    changesTopic,
+    String(change.userId),
+    change.type,
+    {
       id: change.userId,
       type: change.type,
       version: change.version,
       occurred_at: change.occurredAt.toISOString(),
       data: fieldsOfChange(change),
-    }),
-    headers: headers(change, change.type),
-  };
+    },
+    change,
+  );
   return [...toPlatform, toEverybody];
+}
+
+function message(topic: string, key: string, event: string, payload: object, change: Change) {
+  checkPayload(topic, event, payload);
+  return { topic, key, value: asciiJson(payload), headers: headers(change, event) };
 }
 
 /** CloudEvents 1.0, Kafka binding in binary mode. */

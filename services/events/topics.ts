@@ -1,4 +1,5 @@
-import type { Role } from "../../lib/roles.ts";
+import { roles, type Role } from "../../lib/roles.ts";
+import { rule, type Rule, type Shape } from "../../lib/schema.ts";
 
 /** A change of an account as it lies in the outbox. */
 export interface Change {
@@ -15,6 +16,16 @@ export interface Change {
 type Field = "id" | "full_name" | "image_url";
 type Audience = Readonly<Record<string, readonly Field[]>>;
 
+export const userIdRule = rule({ type: "number", integer: true, min: 1 });
+const imageUrlRule = rule({ type: "string", max: 200, pattern: "^https?://", description: "Absolute; never signed." });
+/** What `review` can store. */
+export const fieldRules: Readonly<Record<Field, Rule>> = {
+  id: userIdRule,
+  // The validator counts UTF-16 units, of which an emoji has two.
+  full_name: { type: "string", max: 2 * 254, description: "At most 254 characters." },
+  image_url: imageUrlRule,
+};
+
 /** Which event goes to which topic with which fields (CONTRACT.md, section 3). The whole of it: nothing else decides. */
 const created: Readonly<Record<Role, { event: string; to: Audience }>> = {
   CU: { event: "CustomerCreatedEvent", to: { user_order: ["id"], user_review: ["id", "full_name", "image_url"] } },
@@ -28,22 +39,25 @@ const created: Readonly<Record<Role, { event: string; to: Audience }>> = {
 const updated: Partial<Record<Role, { event: string; to: Audience }>> = {
   CU: { event: "CustomerUpdatedEvent", to: { user_review: ["id", "full_name", "image_url"] } },
 };
+const roleRule = rule({ type: "enum", values: roles });
 /** What `user_events` tells of each change besides its type. */
-const changeFields: Readonly<Record<string, readonly string[]>> = {
-  "user.registered": ["role"],
-  "user.email_verified": [],
-  "user.email_changed": [],
-  "user.profile_updated": ["full_name", "image_url"],
-  "user.role_changed": ["from", "to"],
-  "user.deactivated": [],
-  "user.reactivated": [],
-  "user.password_changed": [],
-  "user.deleted": [],
+export const changeShapes: Readonly<Record<string, Shape>> = {
+  "user.registered": { role: roleRule },
+  "user.email_verified": {},
+  "user.email_changed": {},
+  "user.profile_updated": { full_name: { type: "string" }, image_url: imageUrlRule },
+  "user.role_changed": { from: roleRule, to: roleRule },
+  "user.deactivated": {},
+  "user.reactivated": {},
+  "user.password_changed": {},
+  "user.deleted": {},
 };
 export const changesTopic = "user_events";
 
+export const platformEvents = [...Object.values(created), ...Object.values(updated)];
+
 export const allTopics: readonly string[] = [
-  ...new Set([...Object.values(created), ...Object.values(updated)].flatMap(({ to }) => Object.keys(to))),
+  ...new Set(platformEvents.flatMap(({ to }) => Object.keys(to))),
   changesTopic,
 ];
 
@@ -62,7 +76,7 @@ function createdEvent(role: Role) {
 
 /** @throws Error for a type that the table does not know: it must not be published with a guess */
 export function fieldsOfChange(change: Change): Record<string, unknown> {
-  const fields = changeFields[change.type];
-  if (!fields) throw new Error(`no such type of change: ${change.type}`);
-  return Object.fromEntries(fields.map((field) => [field, change.data[field]]));
+  const shape = Object.hasOwn(changeShapes, change.type) ? changeShapes[change.type] : undefined;
+  if (!shape) throw new Error(`no such type of change: ${change.type}`);
+  return Object.fromEntries(Object.keys(shape).map((field) => [field, change.data[field]]));
 }
