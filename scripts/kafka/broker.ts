@@ -51,10 +51,12 @@ const logging = [
  * The broker ends with the process that started it, even if that one is killed.
  *
  * @param options.ports free ones are chosen when left out
+ * @param options.overrides server properties that win over ours
  */
 export async function startKafka(options: {
   readonly dir: string;
   readonly ports?: KafkaPorts;
+  readonly overrides?: Readonly<Record<string, string>>;
 }): Promise<RunningKafka> {
   const dir = resolve(options.dir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -63,7 +65,8 @@ export async function startKafka(options: {
   const classPath = await kafkaClassPath();
   if (!existsSync(join(dir, "data"))) await format(dir, ports, credentials, classPath);
   const config = join(dir, "server.properties");
-  await writePrivately(config, properties(join(dir, "data"), ports, credentials));
+  const ours = properties(join(dir, "data"), ports, credentials);
+  await writePrivately(config, ours + propertyLines(options.overrides ?? {}));
 
   const archive = classDataArchive();
   const newArchive = existsSync(archive) ? undefined : `${archive}.${randomUUID()}`;
@@ -178,9 +181,14 @@ function properties(data: string, ports: KafkaPorts, { user, password }: Credent
     "num.io.threads": 2,
     "log.cleaner.dedupe.buffer.size": 2 ** 21, // the default takes 128 MB of heap
   };
-  const entries = Object.entries(lines).map(([name, value]) => `${name}=${value}`);
-  return `${entries.join("\n")}\n`;
+  return propertyLines(lines);
 }
+
+/** Of a property that is there twice, Java takes the last. */
+const propertyLines = (properties: Readonly<Record<string, string | number | boolean>>): string =>
+  Object.entries(properties)
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join("");
 
 function untilStarted(child: ChildProcess, exited: Promise<void>, logFile: string): Promise<void> {
   const file = createWriteStream(logFile, { flags: "a", mode: 0o600 });

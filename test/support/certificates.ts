@@ -6,8 +6,8 @@ export interface Certificate {
   readonly key: string;
 }
 export interface Authority extends Certificate {
-  /** For 127.0.0.1 and localhost. */
-  issue(name?: string): Promise<Certificate>;
+  /** For 127.0.0.1 and localhost, unless it is for another host, and valid for a year unless it has expired. */
+  issue(name?: string, options?: { readonly host?: string; readonly expired?: boolean }): Promise<Certificate>;
 }
 
 const common = { keyType: "ec", algorithm: "sha256" } as const;
@@ -25,13 +25,15 @@ export async function createAuthority(name = "Test CA"): Promise<Authority> {
   const ca = { key: own.private, cert: own.cert };
   return {
     ...ca,
-    issue: async (subject = "localhost") => {
-      const altNames = [
+    issue: async (subject = "localhost", { host, expired = false } = {}) => {
+      const own = [
         { type: 2, value: "localhost" },
         { type: 7, ip: "127.0.0.1" },
       ] as const;
-      const extensions = [{ name: "subjectAltName" as const, altNames: [...altNames] }];
-      const issued = await generate(named(subject), { ...common, ca, extensions });
+      const altNames = host === undefined ? [...own] : [{ type: 2, value: host } as const];
+      const extensions = [{ name: "subjectAltName" as const, altNames }];
+      const dates = expired ? { notBeforeDate: new Date("2024-01-01"), notAfterDate: new Date("2024-02-01") } : {};
+      const issued = await generate(named(subject), { ...common, ...dates, ca, extensions });
       return { key: issued.private, cert: issued.cert };
     },
   };
