@@ -1,6 +1,6 @@
-import type { Health } from "../../lib/health.ts";
 import type { Log } from "../../lib/log.ts";
 import { system, type Actor } from "../../lib/principal.ts";
+import type { Counter } from "../../mixins/metrics/metrics.ts";
 import { deadLetter } from "./dead-letter.ts";
 import { isNotNow, isRefusal, kindOf, reasonOf } from "./handler-errors.ts";
 import type { KafkaPort, ReceivedMessage } from "./kafka.ts";
@@ -9,20 +9,20 @@ import { nameOf, readEvent, type ReceivedEvent } from "./read-event.ts";
 import { createSkipped } from "./skipped.ts";
 import { createTroubles } from "./troubles.ts";
 
+export const outcomes = ["handled", "skipped", "failed", "dead_lettered"] as const;
+
 export interface BridgeDeps {
   readonly kafka: KafkaPort;
   readonly log: Log;
+  /** Messages and failed tries. */
+  readonly received: Counter<(typeof outcomes)[number]>;
   readonly call: (action: string, params: object, actor: Actor) => Promise<unknown>;
 }
 
 export interface Bridge {
-  /** `degraded` while a message waits for something that is away. */
-  health(): Health;
-  /** Since the start. */
-  readonly counts: Readonly<Record<Outcome, number>>;
-  stop(): Promise<void>;
+  /** How many partitions wait now for a message that failed. */
+  waiting(): number;
 }
-type Outcome = "handled" | "skipped" | "failed" | "dead_lettered";
 
 const maxAttempts = 5;
 /** Of consumers. Each topic has a group of its own: a topic that is missing, or known to some nodes only, holds up no other. */
@@ -31,11 +31,10 @@ const groupOf = (topic: string): string => `user-management.${topic}`;
 /**
  * Calls an action for each event of other services that somebody listens to, at least once and in the order of its
  * partition. An action that says "not now" is asked again for ever; one that fails otherwise five times, and then the
- * message goes to the dead-letter topic. No message stops more than its own partition.
+ * message goes to the dead-letter topic. No message stops more than its own partition. It ends when `kafka` is closed.
  */
 export async function startBridge(deps: BridgeDeps, listeners: readonly Listener[]): Promise<Bridge> {
-  const { kafka, log } = deps;
-  const counts = { handled: 0, skipped: 0, failed: 0, dead_lettered: 0 };
+  const { kafka, log, received } = deps;
   const troubles = createTroubles();
   const skipped = createSkipped(log);
 
@@ -43,7 +42,7 @@ export async function startBridge(deps: BridgeDeps, listeners: readonly Listener
     const letter = deadLetter(message, reason, attempts);
     const partitions = await kafka.partitions(letter.topic);
     await kafka.publish([{ ...letter, partition: message.partition % partitions }]);
-    counts.dead_lettered++;
+    received.add(1, "dead_lettered");
     const { topic, partition, offset } = message;
     log.error({ topic, partition, offset, attempts, reason: kind }, "a Kafka message went to the dead-letter topic");
   };
@@ -51,9 +50,9 @@ export async function startBridge(deps: BridgeDeps, listeners: readonly Listener
   const deliver = async (message: ReceivedMessage, { action }: Listener, event: ReceivedEvent): Promise<void> => {
     try {
       await deps.call(action.name, { event_id: event.id, data: event.data }, actorOf(event));
-      counts.handled++;
+      received.add(1, "handled");
     } catch (error) {
-      counts.failed++;
+      received.add(1, "failed");
       // The sentence goes to the log of whoever consumes: only the kind of error, nothing of the event.
       const again = new Error(`${action.name}: ${kindOf(error)}`);
       if (isNotNow(error)) throw again;
@@ -71,7 +70,7 @@ export async function startBridge(deps: BridgeDeps, listeners: readonly Listener
         const name = nameOf(message);
         const listener = events.get(name);
         if (!listener) {
-          counts.skipped++;
+          received.add(1, "skipped");
           skipped.tell(topic, name);
           return;
         }
@@ -83,15 +82,8 @@ export async function startBridge(deps: BridgeDeps, listeners: readonly Listener
       },
     }),
   );
-  const running = await Promise.all(subscriptions);
-
-  return {
-    counts,
-    health: () => ({ status: troubles.any() ? "degraded" : "ok" }),
-    stop: async () => {
-      await Promise.all(running.map((subscription) => subscription.stop()));
-    },
-  };
+  await Promise.all(subscriptions);
+  return { waiting: () => troubles.waiting() };
 }
 
 const actorOf = ({ traceparent }: ReceivedEvent): Actor => ({ ...system, traceparent });

@@ -3,7 +3,7 @@ import type { Health } from "../../lib/health.ts";
 import { callByName, implement } from "../../lib/actions.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
-import { startBridge, type Bridge, type BridgeDeps } from "./bridge.ts";
+import { outcomes, startBridge, type Bridge, type BridgeDeps } from "./bridge.ts";
 import { eventsContract } from "./events.contract.ts";
 import { connectKafka } from "./kafka.ts";
 import { seekLeadership } from "./leadership.ts";
@@ -35,13 +35,26 @@ export default function eventsService(node: Node, heard: readonly Listener[] = l
   const incoming = config.kafka && heard.length > 0 ? connectKafka(config.kafka, log) : undefined;
   let loop: Loop | undefined;
   let bridge: Bridge | undefined;
+  const waiting = (): number => bridge?.waiting() ?? 0;
+  const received = node.metrics.counter(
+    "identity_events_received_total",
+    "Messages of others, and tries that failed.",
+    {
+      outcome: outcomes,
+    },
+  );
+  node.metrics.gauges(
+    { identity_events_waiting_partitions: "Partitions that wait for a message that failed." },
+    () => ({
+      identity_events_waiting_partitions: waiting(),
+    }),
+  );
   return {
     name: "events",
     actions: implement(eventsContract, {
       health: async (): Promise<Health> => {
-        const waits = bridge?.health().status === "degraded";
         const status = await health();
-        return { status: waits ? "degraded" : status };
+        return { status: waiting() > 0 ? "degraded" : status };
       },
     }),
     events: { "outbox.appended": () => loop?.wake() },
@@ -54,7 +67,7 @@ export default function eventsService(node: Node, heard: readonly Listener[] = l
       loop = repeat("event relay", log, pollMs, relay);
       if (!incoming) return;
       const call: BridgeDeps["call"] = (action, params, actor) => callByName(node.broker, action, params, actor);
-      bridge = await startBridge({ kafka: incoming, log, call }, heard);
+      bridge = await startBridge({ kafka: incoming, log, received, call }, heard);
     },
     stopped: async () => {
       // Closing cuts what Kafka does not answer: the loop would wait its whole deadline for it.

@@ -39,9 +39,9 @@ export function createTroubles() {
       note(place, count);
       return count;
     },
-    any(): boolean {
+    waiting(): number {
       for (const [key, { at }] of troubles) if (performance.now() - at > forgottenAfterMs) troubles.delete(key);
-      return troubles.size > 0;
+      return troubles.size;
     },
   };
 }

@@ -104,7 +104,10 @@ describeWithKafka("kafka: TLS", () => {
     await port.subscribe({
       group: uniqueName("group"),
       topics: [topic],
-      onMessage: (one) => Promise.resolve(received.resolve(one)),
+      onMessage: (one) => {
+        received.resolve(one);
+        return Promise.resolve();
+      },
     });
     return await received.promise;
   }

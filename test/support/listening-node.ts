@@ -7,6 +7,7 @@ import { ServiceError } from "../../lib/errors.ts";
 import { eventIdRule } from "../../lib/event-action.ts";
 import { silentLog, type Log } from "../../lib/log.ts";
 import { onceForEvent } from "../../mixins/accounts/inbox.repository.ts";
+import { createMetrics } from "../../mixins/metrics/metrics.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import brokerOptions from "../../moleculer.config.ts";
 import eventsService from "../../services/events/events.service.ts";
@@ -44,6 +45,8 @@ export interface ListeningNode {
   /** Whether what `fails: "while_away"` needs is there. */
   away: boolean;
   health(): Promise<unknown>;
+  /** What a scrape would show. */
+  metrics(): Promise<string>;
   stop(): Promise<void>;
 }
 
@@ -58,7 +61,7 @@ export async function startListeningNode(
 ): Promise<ListeningNode> {
   const config = loadConfig({ ...env, SERVICES: "events" });
   const broker = new ServiceBroker(brokerOptions(config, silentLog));
-  const node: Node = { config, broker, log, clock: systemClock };
+  const node: Node = { config, broker, log, clock: systemClock, metrics: createMetrics(silentLog) };
   const calls: Handled[] = [];
   const state = { away: false };
   broker.createService(ledger(node, calls, state));
@@ -67,6 +70,7 @@ export async function startListeningNode(
   return Object.assign(state, {
     calls,
     health: () => broker.call("events.health", {}),
+    metrics: () => node.metrics.text(),
     stop: () => broker.stop(),
   });
 }

@@ -9,15 +9,15 @@ describe("troubles", () => {
   afterEach(() => void jest.useRealTimers());
 
   test("none at first", () => {
-    expect(createTroubles().any()).toBe(false);
+    expect(createTroubles().waiting()).toBe(0);
   });
 
   test("while a message fails; over when it does not", async () => {
     const troubles = createTroubles();
     await expect(troubles.during(at("1"), fails)).rejects.toThrow("no");
-    expect(troubles.any()).toBe(true);
+    expect(troubles.waiting()).toBe(1);
     await troubles.during(at("1"), () => Promise.resolve());
-    expect(troubles.any()).toBe(false);
+    expect(troubles.waiting()).toBe(0);
   });
 
   test("failures are counted for one message; the next one begins anew", () => {
@@ -36,6 +36,6 @@ describe("troubles", () => {
     const troubles = createTroubles();
     await expect(troubles.during(at("1"), fails)).rejects.toThrow();
     jest.advanceTimersByTime(80_000);
-    expect(troubles.any()).toBe(false);
+    expect(troubles.waiting()).toBe(0);
   });
 });
