@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { readEnvironment } from "../lib/config.ts";
 import { silentLog } from "../lib/log.ts";
 import { connectKafka } from "../services/events/kafka.ts";
-import { allTopics } from "../services/events/topics.ts";
+import { topicsToCreate } from "../services/events/listeners.ts";
 import { kafkaAvailable, startKafka } from "./kafka/broker.ts";
 
 /** More than one, so that development sees what production has: order within a user, and none between users. */
@@ -30,7 +30,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 const withoutSasl = { user: undefined, password: undefined, mechanism: "plain", ssl: undefined } as const;
 const admin = connectKafka({ brokers: [kafka.plaintext], ...withoutSasl }, silentLog);
 try {
-  await admin.createTopics(allTopics.map((topic) => ({ topic, partitions, replication: 1 })));
+  await admin.createTopics(topicsToCreate.map((topic) => ({ topic, partitions, replication: 1 })));
   console.log(instructions());
 } catch (error) {
   // Ctrl-C while they are made is no failure.
@@ -47,7 +47,7 @@ if (!stop.signal.aborted) {
 
 function instructions(): string {
   const [host = "", port = ""] = kafka.sasl.split(":");
-  return `Kafka is up, with the topics ${allTopics.join(", ")}. In .env:
+  return `Kafka is up, with the topics ${topicsToCreate.join(", ")}. In .env:
 
 KAFKA_BOOTSTRAP_SERVER_HOST=${host}
 KAFKA_BOOTSTRAP_SERVER_PORT=${port}

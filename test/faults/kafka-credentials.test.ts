@@ -9,6 +9,7 @@ import { allTopics } from "../../services/events/topics.ts";
 import { createAuthority, type Authority, type Certificate } from "../support/certificates.ts";
 import { eventually } from "../support/eventually.ts";
 import { describeWithKafka } from "../support/kafka.ts";
+import { reserveIds, violations, watchTopics, type Acknowledged, type IdRange } from "../support/oracle.ts";
 import { registration } from "../support/people.ts";
 import { startSecureKafka, type SecureKafka } from "../support/secure-kafka.ts";
 import { startService, type TestService } from "../support/service.ts";
@@ -20,6 +21,8 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
   let kafka: SecureKafka;
   let service: TestService;
   let logged: string[];
+  let ids: IdRange;
+  const acknowledged: Acknowledged[] = [];
 
   beforeAll(async () => {
     logged = [];
@@ -47,6 +50,7 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
     service = await startService(env, {
       log: pino({ level: "debug" }, { write: (line: string) => void logged.push(line) }),
     });
+    ids = await reserveIds(service);
   }, 180_000);
   afterAll(async () => {
     await service.stop();
@@ -55,9 +59,12 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
   });
 
   async function register(): Promise<number> {
-    const answer = await service.client().post("/api/v1/users/customers/", registration());
+    const person = registration();
+    const answer = await service.client().post("/api/v1/users/customers/", person);
     expect(answer.status).toBe(201);
-    return Number(answer.json()["id"]);
+    const id = Number(answer.json()["id"]);
+    acknowledged.push({ id, email: person.email });
+    return id;
   }
   const published = (userId: number) =>
     eventually(
@@ -83,6 +90,13 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
       logged.some((line) => line.includes("event relay failed") && reason.test(line)) ? true : undefined,
     );
 
+  async function oracle(): Promise<string[]> {
+    const { user, password, ports } = kafka;
+    const plain = { plaintext: `127.0.0.1:${ports.plaintext}`, sasl: `127.0.0.1:${ports.sasl}`, user, password };
+    const watch = await watchTopics(plain, ids);
+    return await violations(service, watch, acknowledged).finally(() => watch.stop());
+  }
+
   /** The service goes on while it is wrong, says why, and delivers when it is right again: without a restart. */
   async function goesOnAndRecovers(reason: RegExp, mend: () => Promise<void>): Promise<void> {
     const waiting = await register();
@@ -94,6 +108,7 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
     await mend();
     await published(waiting);
     await readiness("ok");
+    expect(await oracle()).toEqual([]);
     expect(logged.join("")).not.toContain(kafka.password);
     expect(logged.join("")).not.toContain("PRIVATE KEY");
   }
