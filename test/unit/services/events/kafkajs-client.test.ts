@@ -1,5 +1,6 @@
+import { createRequire } from "node:module";
 import { describe, expect, test } from "@jest/globals";
-import { KafkaError, toKafkaError } from "../../../../services/events/kafkajs-client.ts";
+import { KafkaError, maxHeaders, toKafkaError } from "../../../../services/events/kafkajs-client.ts";
 
 const named = (name: string, message: string, more: object = {}) =>
   Object.assign(new Error(message), { name, ...more });
@@ -56,5 +57,31 @@ describe("toKafkaError", () => {
     const error: Error & { cause?: unknown } = new Error("round");
     error.cause = error;
     expect(toKafkaError(error)).toMatchObject({ code: "unreachable", message: "round" });
+  });
+});
+
+describe("headers of a message", () => {
+  const require = createRequire(import.meta.url);
+  interface Encoder {
+    readonly buffer: Buffer;
+    writeVarIntArray(headers: readonly Encoder[]): Encoder;
+  }
+  const Encoder = require("kafkajs/src/protocol/encoder.js") as new () => Encoder;
+  const Decoder = require("kafkajs/src/protocol/decoder.js") as new (bytes: Buffer) => {
+    readVarIntArray(reader: unknown): { key: string }[];
+  };
+  const header = require("kafkajs/src/protocol/recordBatch/header/v0/index.js") as (header: object) => Encoder;
+  const readHeader: unknown = require("kafkajs/src/protocol/recordBatch/header/v0/decoder.js");
+  const decoded = (count: number) => {
+    const headers = Array.from({ length: count }, (_, n) => header({ key: `h${n}`, value: Buffer.from("x") }));
+    return new Decoder(new Encoder().writeVarIntArray(headers).buffer).readVarIntArray(readHeader);
+  };
+
+  test.each([0, 1, maxHeaders])("%i: all of them", (count) => {
+    expect(decoded(count).map(({ key }) => key)).toEqual(Array.from({ length: count }, (_, n) => `h${n}`));
+  });
+
+  test("5,000, for which kafkajs would block the process: enough to see that they are too many", () => {
+    expect(decoded(5000)).toHaveLength(maxHeaders + 1);
   });
 });
