@@ -1,7 +1,7 @@
 import { kafkaConfigOf, readEnvironment } from "../../lib/config.ts";
 import { silentLog } from "../../lib/log.ts";
 import { connectKafka, KafkaError, type KafkaPort } from "../../services/events/kafka.ts";
-import { allTopics } from "../../services/events/topics.ts";
+import { topicsToCreate } from "../../services/events/listeners.ts";
 import { readArgs, readWholeNumber } from "./arguments.ts";
 
 const usage = `npm run cli -- topics [--partitions n] [--replication n] [--json]
@@ -45,11 +45,11 @@ export async function topicsCommand(args: readonly string[]): Promise<void> {
 }
 
 async function createMissing(kafka: KafkaPort, wanted: typeof defaults): Promise<Shown[]> {
-  const before = await Promise.all(allTopics.map((topic) => kafka.describe(topic)));
-  const missing = allTopics.filter((_, index) => !before[index]);
+  const before = await Promise.all(topicsToCreate.map((topic) => kafka.describe(topic)));
+  const missing = topicsToCreate.filter((_, index) => !before[index]);
   if (missing.length > 0) await kafka.createTopics(missing.map((topic) => ({ topic, ...wanted })));
-  const after = await Promise.all(allTopics.map((topic) => kafka.describe(topic)));
-  return allTopics.map((topic, index) => {
+  const after = await Promise.all(topicsToCreate.map((topic) => kafka.describe(topic)));
+  return topicsToCreate.map((topic, index) => {
     const { partitions = 0, replication = 0 } = after[index] ?? {};
     return { topic, partitions, replication, created: missing.includes(topic) };
   });

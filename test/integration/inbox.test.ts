@@ -54,7 +54,7 @@ describe("sweep: the inbox", () => {
         age,
       ]);
     }
-    await sweep(db);
+    await sweep(db, 400 * 86_400);
     const rows = await db.query<{ event_id: string }>("select event_id from inbox where handler = 's'");
     expect(rows).toEqual([{ event_id: kept }]);
   });
@@ -63,7 +63,7 @@ describe("sweep: the inbox", () => {
     await db.query(
       "insert into inbox (handler, event_id, handled_at) select 't', n::text, now() - interval '15 days' from generate_series(1, 1500) n",
     );
-    expect([await sweep(db), await sweep(db)]).toEqual(["more", "done"]);
+    expect([await sweep(db, 400 * 86_400), await sweep(db, 400 * 86_400)]).toEqual(["more", "done"]);
     expect(await db.query("select from inbox where handler = 't'")).toEqual([]);
   });
 });

@@ -4,7 +4,7 @@ import { loadConfig } from "../../lib/config.ts";
 import { silentLog } from "../../lib/log.ts";
 import { openDatabase, type Database, type Sql } from "../../mixins/database/database.ts";
 import { createMetrics } from "../../mixins/metrics/metrics.ts";
-import { KafkaError, type KafkaMessage } from "../../services/events/kafka.ts";
+import { KafkaError, type RawKafkaMessage } from "../../services/events/kafka.ts";
 import { measureOutbox } from "../../services/events/outbox-metrics.ts";
 import { requestReplay, retryParked, skipParked } from "../../services/events/outbox-operations.repository.ts";
 import { countBacklog, markFailed, queueState, unpublished } from "../../services/events/outbox-queue.repository.ts";
@@ -38,7 +38,7 @@ async function append(userId: number, versions: number, more: { publishedAgo?: s
 }
 
 /** What Kafka would be told: what it refuses, and how often it was asked, is the test's to say. */
-function relayTo(publish: (messages: readonly KafkaMessage[]) => void, options: { leads?: () => boolean } = {}) {
+function relayTo(publish: (messages: readonly RawKafkaMessage[]) => void, options: { leads?: () => boolean } = {}) {
   const told: string[] = [];
   const metrics = createMetrics(silentLog);
   const relay = createRelay({
@@ -56,7 +56,7 @@ function relayTo(publish: (messages: readonly KafkaMessage[]) => void, options: 
         } catch (error) {
           return Promise.reject(error as Error);
         }
-        told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(value)}`));
+        told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(String(value))}`));
         return Promise.resolve();
       },
       describe: () => Promise.resolve(undefined),
@@ -309,7 +309,7 @@ describe("a replay", () => {
   test("for one topic: the others hear nothing, and the ids are those of before", async () => {
     const ids = await append(1, 2, { publishedAgo: "1 hour" });
     await requestReplay(db, new Date(Date.now() - 2 * 3600_000), "user_order");
-    const heard: KafkaMessage[] = [];
+    const heard: RawKafkaMessage[] = [];
     const { relay } = relayTo((messages) => heard.push(...messages));
     await relay();
     expect(heard).toEqual([]);
