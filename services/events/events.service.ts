@@ -22,6 +22,8 @@ export default function eventsService(node: Node, heard: readonly Listener[] = l
   const { config, log } = node;
   const db = openServiceDatabase(node, "events", 3);
   const kafka = config.kafka && connectKafka(config.kafka, log);
+  // A connection of its own: what is wrong with a message of others must not cut the relay's.
+  const incoming = config.kafka && heard.length > 0 ? connectKafka(config.kafka, log) : undefined;
   const leadership = seekLeadership(db);
   const metrics = measureOutbox(node.metrics, db);
   const leads = async (): Promise<boolean> => {
@@ -30,9 +32,7 @@ export default function eventsService(node: Node, heard: readonly Listener[] = l
     metrics.leads(held);
     return held;
   };
-  const health = outboxHealth({ db, kafka, log });
-  // A connection of its own: what is wrong with a message of others must not cut the relay's.
-  const incoming = config.kafka && heard.length > 0 ? connectKafka(config.kafka, log) : undefined;
+  const outboxIs = outboxHealth({ db, kafka, log });
   let loop: Loop | undefined;
   let bridge: Bridge | undefined;
   const waiting = (): number => bridge?.waiting() ?? 0;
@@ -53,8 +53,8 @@ export default function eventsService(node: Node, heard: readonly Listener[] = l
     name: "events",
     actions: implement(eventsContract, {
       health: async (): Promise<Health> => {
-        const status = await health();
-        return { status: waiting() > 0 ? "degraded" : status };
+        const outbox = await outboxIs();
+        return { status: waiting() === 0 ? outbox : "degraded" };
       },
     }),
     events: { "outbox.appended": () => loop?.wake() },

@@ -56,7 +56,7 @@ function relayTo(publish: (messages: readonly RawKafkaMessage[]) => void, option
         } catch (error) {
           return Promise.reject(error as Error);
         }
-        told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(String(value))}`));
+        told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(value)}`));
         return Promise.resolve();
       },
       describe: () => Promise.resolve(undefined),
@@ -69,7 +69,7 @@ function relayTo(publish: (messages: readonly RawKafkaMessage[]) => void, option
   return { relay, told, metrics };
 }
 let missingTopic = "";
-const versionOf = (value: string): number => (JSON.parse(value) as { version: number }).version;
+const versionOf = (value: unknown): number => (JSON.parse(String(value)) as { version: number }).version;
 const refused = (message: string) => {
   throw new KafkaError("refused", message);
 };
