@@ -54,9 +54,9 @@ export default function apiGatewayService(node: Node): ServiceSchema {
     name: "api-gateway",
     mixins: [mixin],
     started: async () => {
-      reporting = repeat("reporting refusals", log, flushMs, () => refusals.flush());
       const address = await server.listen({ host: config.web.host, port: config.web.port });
       log.info({ address }, `HTTP listens on ${address}`);
+      reporting = repeat("reporting refusals", log, flushMs, () => refusals.flush());
     },
     stopped: async () => {
       // Fastify closes what is idle now; a connection that is busy now would stay open, idle, for keepAliveTimeout.
