@@ -11,7 +11,9 @@ type Reported = Sent<typeof usersContract.appendRefusals>;
 
 /** What is refused at the door. A gateway has no database: `users` writes it down, many at once. */
 export const openRefusals = (log: SecurityLog, send: (refusals: Reported) => Promise<unknown>): Refusals =>
-  new Refusals(log, async (entries) => void (await send({ entries: entries.map(asSent) })));
+  new Refusals(log, async (entries) => {
+    await send({ entries: entries.map(asSent) });
+  });
 
 /** Of the details what the contract knows. */
 const asSent = ({ details: { route, code, suppressed }, ...entry }: AuditEntry) => ({

@@ -317,16 +317,10 @@ describe("each once, with who did it to whom and what became of it", () => {
       const subject = nameOf(subject_id);
       return [event, outcome, nameOf(actor_id), typeof subject === "number" ? "other" : subject, details];
     });
-    const expected = rows.map(([event, actor, subject, details]) => [
-      event,
-      auditedEvents[event],
-      actor,
-      subject,
-      details,
-    ]);
-    expect(found).toEqual(
-      expected.toSorted(([a], [b]) => (String(a) < String(b) ? -1 : String(a) > String(b) ? 1 : 0)),
-    );
+    const expected = rows
+      .toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+      .map(([event, actor, subject, details]) => [event, auditedEvents[event], actor, subject, details]);
+    expect(found).toEqual(expected);
   });
 });
 

@@ -207,7 +207,7 @@ describe("migrating as the owner", () => {
   });
 
   test("without another role: the one owner does it all, as before", async () => {
-    const { service: _, ...login } = database;
-    expect(await migrate(login)).toEqual([]);
+    const { host, port, user, password } = database;
+    expect(await migrate({ host, port, user, password, database: database.database })).toEqual([]);
   });
 });
