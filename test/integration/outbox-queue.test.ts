@@ -50,15 +50,11 @@ function relayTo(publish: (messages: readonly RawKafkaMessage[]) => void, option
     kafka: {
       partitions: (topic) =>
         topic === missingTopic ? Promise.reject(new KafkaError("unknown_topic", `no ${topic}`)) : Promise.resolve(3),
-      publish: (messages) => {
-        try {
+      publish: (messages) =>
+        Promise.try(() => {
           publish(messages);
-        } catch (error) {
-          return Promise.reject(error as Error);
-        }
-        told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(value)}`));
-        return Promise.resolve();
-      },
+          told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(value)}`));
+        }),
       describe: () => Promise.resolve(undefined),
       ping: () => Promise.resolve(),
       createTopics: () => Promise.resolve(),
