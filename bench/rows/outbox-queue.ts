@@ -2,6 +2,7 @@ import pg from "pg";
 import { silentLog } from "../../lib/log.ts";
 import { openDatabase } from "../../mixins/database/database.ts";
 import { countBacklog, unpublished } from "../../services/events/outbox-queue.repository.ts";
+import { holdBehindParked } from "../../services/events/outbox-upkeep.repository.ts";
 import type { Figure, Row } from "../row.ts";
 import { median } from "../support/measure.ts";
 import { createStand } from "../support/service.ts";
@@ -55,6 +56,8 @@ export const outboxQueue: Row = async (log) => {
        where published_at is null and version = 1 and user_id > $1`,
       [users - held],
     );
+    // Ten thousand a turn of the relay's upkeep.
+    for (let held = 0; held < backlog; held += 10_000) await holdBehindParked(db);
     await look(`${backlog} wait, all behind ${held} parked ones`);
     return figures;
   } finally {

@@ -21,7 +21,7 @@ export async function parkedChanges(sql: Sql, limit: number): Promise<ParkedChan
     `select id, user_id, type, version, attempts, coalesce(last_error, '') as reason, parked_at,
        (select count(*)::int from outbox later where later.user_id = o.user_id and later.published_at is null
           and later.version > o.version) as holds
-     from outbox o where published_at is null and next_attempt_at = 'infinity' order by parked_at, seq limit $1`,
+     from outbox o where published_at is null and parked_at is not null order by parked_at, seq limit $1`,
     [limit],
   );
 }
@@ -56,7 +56,7 @@ export async function relayState(sql: Sql): Promise<RelayState> {
 export async function retryParked(sql: Sql, id: string | undefined): Promise<number> {
   const rows = await sql.query(
     `update outbox set parked_at = null, next_attempt_at = null, attempts = 0
-     where published_at is null and next_attempt_at = 'infinity' and ($1::uuid is null or id = $1) returning 1`,
+     where published_at is null and parked_at is not null and ($1::uuid is null or id = $1) returning 1`,
     [id],
   );
   return rows.length;
@@ -75,7 +75,7 @@ export async function skipParked(db: Database, id: string): Promise<SkippedChang
     const [row] = await tx.query<SkippedChange & { reason: string | null }>(
       `update outbox set published_at = now(), next_attempt_at = null,
          skipped_at = case when replayed_at is null then now() end
-       where id = $1 and published_at is null and next_attempt_at = 'infinity'
+       where id = $1 and published_at is null and parked_at is not null
        returning user_id, version, type, last_error as reason`,
       [id],
     );

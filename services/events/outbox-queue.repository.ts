@@ -11,7 +11,7 @@ export interface QueuedChange extends Change {
  * old rows are still to be told again. A scalar subquery on purpose: as `not exists` the planner may join, and then has
  * to sort the whole backlog for each batch (test/integration/outbox-queue.test.ts).
  */
-const mayGo = `published_at is null and coalesce((
+const mayGo = `published_at is null and (next_attempt_at is null or next_attempt_at < 'infinity') and coalesce((
   select false from outbox held
   where held.user_id = o.user_id and held.published_at is null
     and (held.next_attempt_at is not null or held.replayed_at is not null)
@@ -75,7 +75,7 @@ export async function markFailed(sql: Sql, id: string, { reason, missingTopic }:
 /** For how many seconds the oldest change waits that nothing holds; 0 without one. */
 const oldestSeconds = `coalesce(extract(epoch from now() - (
   select coalesce(replayed_at, occurred_at) from outbox o where ${mayGo} ${inOrder} limit 1)), 0)::float8`;
-const isParked = "published_at is null and next_attempt_at = 'infinity'";
+const isParked = "published_at is null and parked_at is not null";
 
 export interface QueueHead {
   readonly anyParked: boolean;

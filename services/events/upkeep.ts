@@ -19,6 +19,7 @@ export interface UpkeepDeps {
 export async function tendOutbox(deps: UpkeepDeps): Promise<"more" | "done"> {
   await carryOutReplay(deps);
   await goOnWhereTopicsAreBack(deps);
+  await outbox.holdBehindParked(deps.db);
   return await outbox.deleteOld(deps.db, deps.retention);
 }
 

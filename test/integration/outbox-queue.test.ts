@@ -255,6 +255,20 @@ describe("operators", () => {
     expect([retried, skipped === undefined ? 0 : 1].toSorted()).toEqual([0, 1]);
   });
 
+  test.each(["retry", "skip"])("%s: what was taken out of the queue behind it comes back", async (remedy) => {
+    const id = await parkOne();
+    const { told: before, relay: holding } = relayTo(() => undefined);
+    await holding();
+    await append(1, 1, { from: 3 });
+    expect(before).toEqual([]);
+    expect(await rows("next_attempt_at = 'infinity' and parked_at is null")).toMatchObject([{ version: 2 }]);
+    expect(await state()).toMatchObject({ unpublished: 3, parked: 1, held: 2 });
+    await (remedy === "retry" ? retryParked(db, id) : skipParked(db, id));
+    const { told, relay } = relayTo(() => undefined);
+    await relay();
+    expect(told).toEqual(remedy === "retry" ? ["1:1", "1:2", "1:3"] : ["1:2", "1:3"]);
+  });
+
   test("what is not parked is neither retried nor skipped", async () => {
     const [waiting = ""] = await append(1, 1);
     const [published = ""] = await append(2, 1, { publishedAgo: "1 hour" });
