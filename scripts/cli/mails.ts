@@ -1,5 +1,3 @@
-import { parseArgs } from "node:util";
-import type { Database } from "../../mixins/database/database.ts";
 import {
   abandonedMails,
   mailStatus,
@@ -9,39 +7,48 @@ import {
   type AbandonedMail,
   type QueueState,
 } from "../../services/mailer/mail-upkeep.repository.ts";
+import { readArgs, readId } from "./arguments.ts";
 import { UsageError } from "./usage-error.ts";
 import { withDatabase } from "./with-database.ts";
 
-const usage = `npm run cli -- mails status [--json]
-npm run cli -- mails retry <id> [--json]
-npm run cli -- mails retry --all-abandoned [--json]`;
-/** As many as a person reads. */
+const usage = `npm run cli -- mails status [--json]                       what waits, what was given up and why
+npm run cli -- mails retry <id>|--all-abandoned [--json]   tries again what was given up, or all of it`;
+
+const flag = { type: "boolean", default: false } as const;
+/** More of them have one cause, which the first ones show. */
 const shown = 100;
 
-type Command =
-  | { readonly action: "status"; readonly json: boolean }
-  | { readonly action: "retry"; readonly id: string | undefined; readonly json: boolean };
+const commands: Readonly<Record<string, (args: readonly string[]) => Promise<void>>> = { status, retry };
 
-/** Shows the mail queue, and tries again what was given up. No address is shown: the id and the account's id say which. */
-export async function mailsCommand(args: readonly string[]): Promise<void> {
-  const command = readArguments(args);
+/** What operators see of the mail queue, and do to it (docs/reliability.md). No address is shown: ids say which mail it is. */
+export async function mailsCommand([name = "", ...args]: readonly string[]): Promise<void> {
+  const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command) throw new UsageError(usage);
+  await command(args);
+}
+
+async function status(args: readonly string[]): Promise<void> {
+  const { values } = readArgs(args, { json: flag }, usage);
   await withDatabase(async (_config, db) => {
-    if (command.action === "status") await status(db, command.json);
-    else await retry(db, command.id, command.json);
+    const state = await queueState(db);
+    const mails = await abandonedMails(db, shown);
+    const { queued, due, oldestSeconds: oldest_seconds, abandoned } = state;
+    const found = { queued, due, oldest_seconds, abandoned, mails };
+    console.log(values.json ? JSON.stringify(found) : readable(state, mails));
   });
 }
 
-async function status(db: Database, json: boolean): Promise<void> {
-  const state = await queueState(db);
-  const abandoned = await abandonedMails(db, shown);
-  if (json) console.log(JSON.stringify({ ...state, mails: abandoned }));
-  else console.log(readable(state, abandoned));
-}
-
-async function retry(db: Database, id: string | undefined, json: boolean): Promise<void> {
-  if (id !== undefined && !(await retryMail(db, id))) throw new Error(refusal(await mailStatus(db, id)));
-  const retried = id === undefined ? await retryAbandonedMails(db) : 1;
-  console.log(json ? JSON.stringify({ retried }) : `${retried} ${retried === 1 ? "mail is" : "mails are"} due again.`);
+async function retry(args: readonly string[]): Promise<void> {
+  const { values, positionals } = readArgs(args, { json: flag, "all-abandoned": flag }, usage, 1);
+  const all = values["all-abandoned"];
+  if (all && positionals.length > 0) throw new UsageError(`--all-abandoned: goes without an <id>.\n${usage}`);
+  const id = all ? undefined : readId(positionals[0], usage);
+  await withDatabase(async (_config, db) => {
+    if (id !== undefined && !(await retryMail(db, id))) throw new Error(refusal(await mailStatus(db, id)));
+    const retried = id === undefined ? await retryAbandonedMails(db) : 1;
+    const sentence = `${retried} ${retried === 1 ? "mail is" : "mails are"} due again.`;
+    console.log(values.json ? JSON.stringify({ retried }) : sentence);
+  });
 }
 
 function refusal(found: string | undefined): string {
@@ -64,34 +71,4 @@ function readable({ queued, due, oldestSeconds, abandoned }: QueueState, mails: 
     lines.push(`  ${id}  ${kind}  user ${user_id}  ${attempts} attempt(s)  ${reason}  queued ${queued_at}`);
   }
   return lines.join("\n");
-}
-
-function readArguments(args: readonly string[]): Command {
-  const { values, positionals } = parsed(args);
-  const [action, id, ...more] = positionals;
-  const json = values.json;
-  if (action === "status" && id === undefined && !values["all-abandoned"]) return { action, json };
-  if (action !== "retry") throw new UsageError(`The action must be status or retry.\n${usage}`);
-  if (more.length > 0) throw new UsageError(`retry takes one <id>.\n${usage}`);
-  if ((id === undefined) !== values["all-abandoned"]) {
-    throw new UsageError(`retry needs an <id> or --all-abandoned, and not both.\n${usage}`);
-  }
-  if (id !== undefined && !/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) {
-    throw new UsageError(`<id> must be an id as status shows it.\n${usage}`);
-  }
-  return { action, id, json };
-}
-
-function parsed(args: readonly string[]) {
-  const flag = { type: "boolean", default: false } as const;
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { json: flag, "all-abandoned": flag },
-      allowPositionals: true,
-      strict: true,
-    });
-  } catch {
-    throw new UsageError(`There are the options --json and --all-abandoned.\n${usage}`);
-  }
 }
