@@ -1,12 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
-import { Transporters, Validators, type BrokerOptions } from "moleculer";
+import { Validators, type BrokerOptions } from "moleculer";
 import type { Config } from "./lib/config.ts";
 import { errorType } from "./lib/errors.ts";
 import type { Log } from "./lib/log.ts";
 import { validatorOptions } from "./lib/schema.ts";
 import { BrokerLogger } from "./mixins/broker-logger.ts";
 import { authorize } from "./mixins/middlewares/authorize.ts";
+import { sealPackets } from "./mixins/transporter/seal-packets.ts";
+import { createTransporter } from "./mixins/transporter/transporter.ts";
 
 /** How nodes find, call and give up on each other. Moleculer's own defaults wait for ever and retry blindly. */
 export default function brokerOptions(config: Config, log: Log): BrokerOptions {
@@ -14,8 +16,8 @@ export default function brokerOptions(config: Config, log: Log): BrokerOptions {
     namespace: "identity",
     nodeID: `${config.services.length === 1 ? config.services.join() : "node"}-${hostname()}-${randomUUID().slice(0, 8)}`,
     logger: new BrokerLogger(log),
-    transporter: config.transporter === undefined ? null : Transporters.resolve(config.transporter),
-    middlewares: [authorize],
+    transporter: config.transporter === undefined ? null : createTransporter(config.transporter, log),
+    middlewares: [authorize, sealPackets(config.secrets, log)],
     // $node.* would tell options and services to every peer.
     internalServices: false,
     validator: new Validators.Fastest(validatorOptions),

@@ -3,9 +3,10 @@ import { parseEnv } from "node:util";
 import { readBudgets } from "./budgets.ts";
 import { roles, type Role } from "./roles.ts";
 import { EnvReader, type Env } from "./env-reader.ts";
-import { grpcTls } from "./grpc-tls.ts";
 import { kafkaTls } from "./kafka-tls.ts";
 import { mailConfig } from "./mail-config.ts";
+import { serverTls } from "./tls-files.ts";
+import { transporterConfig } from "./transporter-config.ts";
 
 export const serviceNames = ["auth", "users", "mailer", "events", "grpc-gateway", "api-gateway"] as const;
 export type ServiceName = (typeof serviceNames)[number];
@@ -75,7 +76,7 @@ function readConfig(env: EnvReader) {
     logLevel: env.oneOf("LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "silent"], "info"),
     dataDir: env.text("DATA_DIR", ".data"),
     services,
-    transporter: env.url("TRANSPORTER", ["nats:", "redis:"]),
+    transporter: transporterConfig(env, listenOn),
     companyName: env.text("COMPANY_NAME", "Eat Express"),
     publicUrl: publicUrl(env, production, webProtocol, webPort),
     secrets: { current: env.secret("SECRET_KEY", production), previous: env.optionalSecret("SECRET_KEY_PREVIOUS") },
@@ -90,7 +91,8 @@ function readConfig(env: EnvReader) {
     grpc: {
       host: env.text("GRPC_SERVER_HOST", listenOn),
       port: env.port("GRPC_SERVER_PORT", 50051),
-      tls: grpcTls(env),
+      // Plaintext without a certificate, as the callers expect it.
+      tls: serverTls(env, "GRPC_TLS"),
     },
     metrics:
       env.optional("METRICS_PORT") === undefined

@@ -1,7 +1,7 @@
 import { createHash, createSecretKey, hkdfSync, type KeyObject } from "node:crypto";
 
 /** Every use of the secret has a key of its own, so that a token of one kind can never pass as another. */
-export type KeyPurpose = "access-token" | "refresh-token" | "one-time-token" | "device-token" | "cursor";
+export type KeyPurpose = "access-token" | "refresh-token" | "one-time-token" | "device-token" | "cursor" | "packet";
 
 export interface Key {
   /** Public name of the key, eight hexadecimal digits; tells nothing about it. */

@@ -1,14 +1,19 @@
 import { Redis } from "ioredis";
 import type { Log } from "../../lib/log.ts";
+import type { ClientTls } from "../../lib/tls-files.ts";
 
 export type { Redis };
 
 /** PostgreSQL answers about as fast. */
 export const longestWaitMs = 50;
 
-/** A connection for what can be done without Redis: it never holds anybody up, and Redis may be away. */
-export function openRedis(url: string, log: Log): Redis {
+/**
+ * A connection for what can be done without Redis: it never holds anybody up, and Redis may be away.
+ * @param tls over TLS, beside what a URL with rediss:// says
+ */
+export function openRedis(url: string, log: Log, tls?: ClientTls): Redis {
   const redis = new Redis(url, {
+    ...(tls && { tls }),
     connectTimeout: 1000,
     // Of the handshake; nobody waits for other commands this long.
     commandTimeout: 1000,

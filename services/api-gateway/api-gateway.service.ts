@@ -93,7 +93,7 @@ function checks({ broker, config }: Node): Record<string, Check> {
     smtp: () => ask(mailerContract.health, "degraded"),
     ...(config.redisUrl !== undefined && { redis: () => ask(usersContract.health, "degraded") }),
     ...(config.transporter !== undefined && {
-      transporter: () => Promise.resolve(broker.transit?.connected === true ? "ok" : "degraded"),
+      transporter: () => Promise.resolve(broker.transit?.connected && broker.transit.tx.connected ? "ok" : "degraded"),
     }),
   };
 }

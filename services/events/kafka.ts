@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Admin, Producer, ProducerConfig, TopicMessages } from "kafkajs";
-import type { KafkaTls } from "../../lib/kafka-tls.ts";
+import type { ClientTls } from "../../lib/tls-files.ts";
 import type { Log } from "../../lib/log.ts";
 import { consume, type Subscription } from "./consume.ts";
 import { KafkaError, openClient, toKafkaError, type KafkaClient } from "./kafkajs-client.ts";
@@ -16,7 +16,7 @@ export interface KafkaSettings {
   readonly password: string | undefined;
   readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
   /** Without it the connection is not encrypted. */
-  readonly ssl: KafkaTls | undefined;
+  readonly ssl: ClientTls | undefined;
 }
 
 export interface KafkaMessage {

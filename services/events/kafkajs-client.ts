@@ -100,10 +100,9 @@ export function openClient(
 
 /** A new object every time: kafkajs keeps its authenticator in the `sasl` object that it is given. */
 function security({ user, password, mechanism, ssl }: KafkaSettings): Pick<KafkaConfig, "sasl" | "ssl"> {
-  const { ca, cert, key } = ssl ?? {};
   return {
     ...(user !== undefined && { sasl: { mechanism, username: user, password: password ?? "" } as SASLOptions }),
-    ...(ssl && { ssl: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) } }),
+    ...(ssl && { ssl }),
   };
 }
 

@@ -12,7 +12,7 @@ import {
   type ServiceDefinition,
 } from "@grpc/grpc-js";
 import { loadSync, type PackageDefinition } from "@grpc/proto-loader";
-import type { GrpcTls } from "../../lib/grpc-tls.ts";
+import type { ServerTls } from "../../lib/tls-files.ts";
 import { Health } from "./health.ts";
 import { GrpcRefusal, type GetUserRoleRequest, type GetUserRoleResponse, type GrpcStatus } from "./status.ts";
 
@@ -30,7 +30,7 @@ const minute = 60_000;
 
 export interface GrpcServerOptions {
   /** Plaintext without it. */
-  readonly tls: GrpcTls | undefined;
+  readonly tls: ServerTls | undefined;
   /** Whether the server describes itself to whoever asks (grpcurl). Never in production. */
   readonly reflection: boolean;
   /** Told of each call that was answered, however. */

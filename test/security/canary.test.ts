@@ -245,6 +245,7 @@ beforeAll(async () => {
     "one-time-token",
     "device-token",
     "cursor",
+    "packet",
   ] satisfies KeyPurpose[]) {
     const { object } = keyRing(keys, purpose).current;
     secrets.set(`key: ${purpose}`, formsOfBytes(object.export()));

@@ -1,6 +1,9 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./ports.ts";
 import { endWithThisProcess } from "./process.ts";
@@ -8,6 +11,9 @@ import { endWithThisProcess } from "./process.ts";
 export interface RunningNats {
   /** nats://127.0.0.1:port */
   readonly url: string;
+  readonly port: number;
+  /** Another configuration, without a restart. */
+  reload(config: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -17,10 +23,16 @@ const env = { ...process.env, PATH: `${process.env["PATH"] ?? ""}:/usr/sbin` };
 /** Whether there is a `nats-server` (Debian's package of that name; npm has none). */
 export const hasNats = (): boolean => spawnSync("nats-server", ["--version"], { env }).status === 0;
 
-/** A `nats-server` on loopback, without persistence; ends with this process. */
-export async function startNats(): Promise<RunningNats> {
+/**
+ * A `nats-server` on loopback, without persistence; ends with this process.
+ * @param config users and certificates, in its own language
+ */
+export async function startNats(config = ""): Promise<RunningNats> {
   const port = await freePort();
-  const child = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port)], { env, stdio: "ignore" });
+  const folder = await mkdtemp(join(tmpdir(), "nats-"));
+  const file = join(folder, "nats.conf");
+  await writeFile(file, config);
+  const child = spawn("nats-server", ["-a", "127.0.0.1", "-p", String(port), "-c", file], { env, stdio: "ignore" });
   const release = endWithThisProcess(child);
   child.unref();
   const exited = once(child, "exit").finally(release);
@@ -33,11 +45,17 @@ export async function startNats(): Promise<RunningNats> {
   });
   return {
     url: `nats://127.0.0.1:${port}`,
+    port,
+    reload: async (changed) => {
+      await writeFile(file, changed);
+      child.kill("SIGHUP");
+    },
     stop: async () => {
       // Outside of jest nothing else may be left that keeps this process waiting.
       child.ref();
       child.kill("SIGTERM");
       await exited;
+      await rm(folder, { recursive: true });
     },
   };
 }

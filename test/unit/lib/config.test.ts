@@ -254,6 +254,7 @@ describe("loadConfig: what stops the start", () => {
     ["LOG_LEVEL", "verbose"],
     ["SERVICES", "auth,billing"],
     ["TRANSPORTER", "amqp://guest:guest@rabbit"],
+    ["TRANSPORTER_TCP_PORT", "four thousand"],
     ["PUBLIC_URL", "id.example.com"],
     ["REDIS_URL", "http://:a-redis-password@redis"],
     ["SECRET_KEY", "too-short-a-secret"],
@@ -379,10 +380,6 @@ describe("loadConfig: what else can be set", () => {
       expect(loadConfig({ ...productionEnv, REDIS_URL: url }).redisUrl).toBe(url);
     },
   );
-
-  test.each(["nats://nats:4222", "redis://redis"])("TRANSPORTER=%s", (url) => {
-    expect(loadConfig({ ...productionEnv, TRANSPORTER: url }).transporter).toBe(url);
-  });
 });
 
 describe("what a node needs", () => {

@@ -75,8 +75,16 @@ describe("KAFKA_SSL_*: refused at start, by the variable's name and without a wo
     ],
     ["an authority that is no PEM", { CA: "notes.txt" }, [`KAFKA_SSL_CA ${noCertificate}`]],
     ["several authorities, one of them broken", { CA: "half.crt" }, [`KAFKA_SSL_CA ${noCertificate}`]],
-    ["a certificate without its key", { CERT: "client.crt" }, ["KAFKA_SSL_KEY is required when KAFKA_SSL_CERT is set"]],
-    ["a key without its certificate", { KEY: "client.key" }, ["KAFKA_SSL_CERT is required when KAFKA_SSL_KEY is set"]],
+    [
+      "a certificate without its key",
+      { CERT: "client.crt" },
+      ["KAFKA_SSL_KEY is required when another KAFKA_SSL_ variable is set"],
+    ],
+    [
+      "a key without its certificate",
+      { KEY: "client.key" },
+      ["KAFKA_SSL_CERT is required when another KAFKA_SSL_ variable is set"],
+    ],
     ["a certificate that is no PEM", { ...pair, CERT: "notes.txt" }, [`KAFKA_SSL_CERT ${noCertificate}`]],
     ["a key that is no PEM", { ...pair, KEY: "notes.txt" }, [`KAFKA_SSL_KEY ${noKey}`]],
     [

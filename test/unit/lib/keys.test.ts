@@ -2,7 +2,14 @@ import { describe, expect, test } from "@jest/globals";
 import { keyRing, type Key, type KeyPurpose } from "../../../lib/keys.ts";
 import { otherSecret, rotatedSecrets, secret, secrets } from "../helpers.ts";
 
-const purposes: readonly KeyPurpose[] = ["access-token", "refresh-token", "one-time-token", "device-token", "cursor"];
+const purposes: readonly KeyPurpose[] = [
+  "access-token",
+  "refresh-token",
+  "one-time-token",
+  "device-token",
+  "cursor",
+  "packet",
+];
 const bytes = ({ object }: Key): string => object.export().toString("hex");
 
 describe("keyRing", () => {

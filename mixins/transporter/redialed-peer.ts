@@ -1,0 +1,54 @@
+import { connect, type Socket } from "node:net";
+import type { Log } from "../../lib/log.ts";
+import type { TcpAddress } from "../../lib/transporter-config.ts";
+
+const connectMs = 3000;
+const firstPauseMs = 250;
+const longestPauseMs = 5000;
+
+/** An address that this node keeps a connection to: made again whenever it ends, until it is stopped. */
+export class RedialedPeer {
+  readonly #address: TcpAddress;
+  readonly #log: Log;
+  readonly #open: (socket: Socket) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #stopped = false;
+  socket: Socket | undefined;
+
+  /** @param open is handed each new connection */
+  constructor(address: TcpAddress, log: Log, open: (socket: Socket) => void) {
+    this.#address = address;
+    this.#log = log;
+    this.#open = open;
+    this.#dial();
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  #dial(): void {
+    const socket = connect(this.#address);
+    this.socket = socket;
+    const tooLate = setTimeout(() => socket.destroy(), connectMs);
+    let reason = "the connection ended";
+    socket.on("error", ({ message }) => (reason = message));
+    socket.on("connect", () => {
+      clearTimeout(tooLate);
+      this.#open(socket);
+    });
+    socket.on("close", () => {
+      clearTimeout(tooLate);
+      if (!this.#stopped) this.#again(socket.bytesRead > 0, reason);
+    });
+  }
+
+  #again(wasThere: boolean, reason: string): void {
+    this.#failures = wasThere ? 1 : this.#failures + 1;
+    if (this.#failures === 1) this.#log.warn({ ...this.#address, reason }, "no connection to another node");
+    const pause = Math.min(longestPauseMs, firstPauseMs * 2 ** (this.#failures - 1));
+    this.#timer = setTimeout(() => this.#dial(), pause * (0.5 + Math.random() / 2));
+  }
+}
