@@ -16,7 +16,8 @@ export default function brokerOptions(config: Config, log: Log): BrokerOptions {
     namespace: "identity",
     nodeID: `${config.services.length === 1 ? config.services.join() : "node"}-${hostname()}-${randomUUID().slice(0, 8)}`,
     logger: new BrokerLogger(log),
-    transporter: config.transporter === undefined ? null : createTransporter(config.transporter, log),
+    transporter:
+      config.transporter === undefined ? null : createTransporter(config.transporter, config.production, log),
     middlewares: [authorize, sealPackets(config.secrets, log)],
     // $node.* would tell options and services to every peer.
     internalServices: false,

@@ -16,6 +16,7 @@ import { outboxQueue } from "./rows/outbox-queue.ts";
 import { refresh } from "./rows/refresh.ts";
 import { relay } from "./rows/relay.ts";
 import { revocation, revocationByPoll } from "./rows/revocation.ts";
+import { sealedCall } from "./rows/sealed-call.ts";
 import { soak } from "./rows/soak.ts";
 import { twoNodes } from "./rows/two-nodes.ts";
 import { userList } from "./rows/user-list.ts";
@@ -35,6 +36,7 @@ const rows: Readonly<Record<string, Row>> = {
   memoryAndStart,
   twoNodes,
   firstTokens,
+  sealedCall,
 };
 /** Only by name: half an hour. */
 const longRows: Readonly<Record<string, Row>> = { soak };

@@ -29,7 +29,8 @@ try {
 
 /** As a gateway reads it: no database, and in development the secrets that the others have made. */
 async function replEnvironment() {
-  const gateway = { ...environment, SERVICES: "api-gateway" };
+  // Over TCP on any port: its own may be the one of a node on this machine.
+  const gateway = { ...environment, SERVICES: "api-gateway", TRANSPORTER_TCP_PORT: "0" };
   if (production) return gateway;
   const { embeddedDefaults } = await import("../mixins/embedded/defaults.ts");
   return (await embeddedDefaults(gateway, log)).env;

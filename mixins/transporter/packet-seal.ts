@@ -3,6 +3,8 @@ import { LRUCache } from "lru-cache";
 import type { KeyRing } from "../../lib/keys.ts";
 import { ReplayWindow } from "./replay-window.ts";
 
+/** As the node that a packet is for. */
+export const allNodes = "";
 /** Why a packet was not opened. */
 export type Refusal = "unknown_key" | "forged" | "repeated";
 
@@ -14,14 +16,14 @@ export type Refusal = "unknown_key" | "forged" | "repeated";
  * The sender is random for each start of a process and has a key of its own, derived from the cluster's, so that the packet's
  * number can be the nonce: random nonces under one key for all nodes would be used up in days (NIST SP 800-38D section 8.3).
  * Signed with it are the packet's type and the node that it is for. So nobody without the key can read, forge or alter a
- * packet, send it again, or send it to somebody else.
+ * packet, send it again, or send it to somebody else. The header needs no signature: all of it goes into key, nonce or target.
  */
 export class PacketSeal {
   readonly #ring: KeyRing;
   readonly #nodeId: string;
   readonly #own: { readonly name: Buffer; readonly key: KeyObject };
   #next = 0;
-  /** By key id and sender. More processes than this were not started while this one has been running. */
+  /** By key id and sender. So many other processes are hardly started while this one lives; of more, the silent are forgotten. */
   readonly #senders = new LRUCache<string, Sender>({ max: 1000 });
 
   constructor(ring: KeyRing, nodeId: string) {
@@ -34,28 +36,27 @@ export class PacketSeal {
     };
   }
 
-  /** @param target the node that it is for; "" for all of them */
+  /** @param target the node that it is for, or {@link allNodes} */
   seal(type: string, target: string, text: Buffer): Buffer {
-    const header = Buffer.alloc(headerBytes);
+    const header = Buffer.allocUnsafe(headerBytes);
     header[0] = version;
-    header[1] = target === "" ? 0 : 1;
+    header[1] = target === allNodes ? 0 : 1;
     this.#own.name.copy(header, nameAt);
     header.writeUIntBE(this.#next++, numberAt, numberBytes);
     const cipher = createCipheriv(algorithm, this.#own.key, nonceOf(header), { authTagLength: tagBytes });
-    cipher.setAAD(Buffer.concat([header, Buffer.from(`${type}\0${target}`)]));
+    cipher.setAAD(Buffer.from(`${type}\0${target}`));
     return Buffer.concat([header, cipher.update(text), cipher.final(), cipher.getAuthTag()]);
   }
 
   open(type: string, packet: Buffer): Buffer | Refusal {
-    if (packet.length < headerBytes + tagBytes || packet[0] !== version) return "forged";
+    const target = [allNodes, this.#nodeId][packet[1] ?? 2];
+    if (packet.length < headerBytes + tagBytes || packet[0] !== version || target === undefined) return "forged";
     const name = packet.toString("latin1", nameAt, numberAt);
     const known = this.#senders.get(name);
     const sender = known ?? this.#meet(packet);
     if (!sender) return "unknown_key";
-    const header = packet.subarray(0, headerBytes);
-    const decipher = createDecipheriv(algorithm, sender.key, nonceOf(header), { authTagLength: tagBytes });
-    const target = packet[1] === 0 ? "" : this.#nodeId;
-    decipher.setAAD(Buffer.concat([header, Buffer.from(`${type}\0${target}`)]));
+    const decipher = createDecipheriv(algorithm, sender.key, nonceOf(packet), { authTagLength: tagBytes });
+    decipher.setAAD(Buffer.from(`${type}\0${target}`));
     decipher.setAuthTag(packet.subarray(-tagBytes));
     const text = decipher.update(packet.subarray(headerBytes, -tagBytes));
     try {
@@ -92,8 +93,5 @@ const headerBytes = numberAt + numberBytes;
 const senderKey = (key: KeyObject, sender: Buffer): KeyObject =>
   createSecretKey(Buffer.from(hkdfSync("sha256", key, sender, "sender", 32)));
 
-function nonceOf(header: Buffer): Buffer {
-  const nonce = Buffer.alloc(nonceBytes);
-  header.copy(nonce, nonceBytes - numberBytes, numberAt, numberAt + numberBytes);
-  return nonce;
-}
+/** The number, and before it the end of the sender, which is the same for all that one key seals. */
+const nonceOf = (header: Buffer): Buffer => header.subarray(headerBytes - nonceBytes, headerBytes);

@@ -2,7 +2,7 @@ import type { Socket } from "node:net";
 import type { Middleware, ServiceBroker } from "moleculer";
 import { keyRing } from "../../lib/keys.ts";
 import type { Log } from "../../lib/log.ts";
-import { PacketSeal, type Refusal } from "./packet-seal.ts";
+import { allNodes, PacketSeal, type Refusal } from "./packet-seal.ts";
 import { Refusals } from "./refusals.ts";
 
 /** What a transporter is handed beside the bytes. */
@@ -25,7 +25,7 @@ export function sealPackets(secrets: { current: string; previous: string | undef
       transporterSend: (next: Send): Send => {
         return (topic, data, sending) => {
           const { type, target } = sending.packet;
-          return next(topic, seal.seal(type, target ?? "", data), sending);
+          return next(topic, seal.seal(type, target ?? allNodes, data), sending);
         };
       },
       transporterReceive: (next: Receive): Receive => {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { frame, FrameReader } from "./frames.ts";
+import { notConnected } from "./not-connected.ts";
 
 /** What a stranger may send before the first packet that is sealed as ours, and how long he has for it. */
 const strangerMaxBytes = 1024;
@@ -40,11 +41,14 @@ export class TcpLink {
     return !this.#socket.destroyed;
   }
 
-  send(type: string, data: Buffer): void {
+  /** Resolves when the system has taken it, so that whoever sends a stream goes no faster than it is read. */
+  send(type: string, data: Buffer): Promise<void> {
     const isDeaf = this.#socket.writableLength > maxWaitingBytes;
     const isSilent = performance.now() - this.#heardAt > silenceMs;
     if (isDeaf || isSilent) this.#socket.destroy();
-    else this.#socket.write(frame(type, data));
+    return new Promise((resolve, reject) => {
+      this.#socket.write(frame(type, data), (error) => (error ? reject(notConnected()) : resolve()));
+    });
   }
 
   close(): void {

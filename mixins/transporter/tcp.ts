@@ -5,6 +5,7 @@ import type { Log } from "../../lib/log.ts";
 import type { TcpConfig } from "../../lib/transporter-config.ts";
 import { notConnected } from "./not-connected.ts";
 import { RedialedPeer } from "./redialed-peer.ts";
+import { allNodes } from "./packet-seal.ts";
 import type { Sending } from "./seal-packets.ts";
 import { TcpLink } from "./tcp-link.ts";
 
@@ -50,8 +51,9 @@ export class TcpTransporter extends Transporters.Base {
   }
 
   #accept(socket: Socket): void {
-    const strangers = [...this.#links.values()].filter(({ peer }) => peer === undefined);
-    if (strangers.length >= maxStrangers) strangers[0]?.close();
+    const dialed = new Set(this.#peers.map((peer) => peer.socket));
+    const strangers = [...this.#links].filter(([other, { peer }]) => peer === undefined && !dialed.has(other));
+    if (strangers.length >= maxStrangers) strangers[0]?.[0].destroy();
     this.#open(socket);
   }
 
@@ -60,8 +62,9 @@ export class TcpTransporter extends Transporters.Base {
     const link = new TcpLink(socket, (type, data) => void this.receive(type, data, socket));
     this.#links.set(socket, link);
     socket.on("close", () => this.#closed(socket, link));
-    const packet = { type: "DISCOVER", target: "", payload: {} } as const;
-    void this.send("", this.serialize({ ...packet, payload: {} }), { packet, link });
+    const packet = { type: "DISCOVER", target: allNodes, payload: {} } as const;
+    const sent = this.send("", this.serialize({ ...packet, payload: {} }), { packet, link });
+    sent.catch(() => link.close());
   }
 
   #closed(socket: Socket, { peer }: TcpLink): void {
@@ -92,20 +95,17 @@ export class TcpTransporter extends Transporters.Base {
   }
 
   override send(_: string, data: Buffer, { packet, link }: Sending & { readonly link?: TcpLink }): Promise<void> {
-    if (link) link.send(packet.type, data);
-    else if (!packet.target) this.#sendToAll(packet.type, data);
-    else {
-      const way = this.#linkTo(packet.target);
-      if (!way) return Promise.reject(notConnected());
-      way.send(packet.type, data);
-    }
-    return Promise.resolve();
+    const { type, target } = packet;
+    if (link) return link.send(type, data);
+    if ((target ?? allNodes) === allNodes) return this.#sendToAll(type, data);
+    return this.#linkTo(target)?.send(type, data) ?? Promise.reject(notConnected());
   }
 
   /** Over one connection each: the second copy would be taken for one that somebody sends again. */
-  #sendToAll(type: string, data: Buffer): void {
+  async #sendToAll(type: string, data: Buffer): Promise<void> {
     const peers = new Set([...this.#links.values()].flatMap(({ peer }) => peer ?? []));
-    for (const peer of peers) this.#linkTo(peer)?.send(type, data);
+    // Whoever does not hear it has gone, and asks when he is back.
+    await Promise.allSettled([...peers].map((peer) => this.#linkTo(peer)?.send(type, data)));
   }
 
   /** Every node is told what is for all. */

@@ -82,6 +82,21 @@ describe("three processes over TCP, without a broker", () => {
     );
   });
 
+  test("eight pictures at once: each is taken, or told to come again", async () => {
+    const { client } = await signedUp();
+    const picture = await sharp({ create: { width: 90, height: 90, channels: 3, background: "#0a0" } })
+      .jpeg()
+      .toBuffer();
+    const file = Buffer.concat([picture, Buffer.alloc(4 * 1024 * 1024, 0xff)]);
+    const upload = () => client.request("PUT", "/api/v1/users/current/image/", { form: pictureForm(file) });
+    const answers = await Promise.all(Array.from({ length: 8 }, upload));
+    const statuses = answers.map((answer) => answer.status);
+    expect(statuses.filter((code) => code !== 200 && code !== 503)).toEqual([]);
+    expect(statuses).toContain(200);
+    // The nodes have not lost each other over it.
+    expect((await client.get("/api/v1/users/current/")).status).toBe(200);
+  });
+
   test("a node that is killed and started again: calls fail at once, and it is found again", async () => {
     const { client } = await signedUp();
     await processes.get("auth,mailer,events")?.kill();

@@ -7,6 +7,7 @@ import { startNode, type RunningNode } from "../../node.ts";
 import { memoryLog } from "../unit/helpers.ts";
 import { createAuthority } from "./certificates.ts";
 import { eventually } from "./eventually.ts";
+import { registration } from "./people.ts";
 import { createStand, type TestStand } from "./service.ts";
 import { startTcpProxy, type TcpProxy } from "./tcp-proxy.ts";
 
@@ -82,9 +83,13 @@ export async function losesItsBroker(
     await says("degraded");
     const began = performance.now();
     expect(await on.signIn()).toBe(503);
+    const late = registration();
+    expect((await on.stand.client().post("/api/v1/users/customers/", late)).status).toBe(503);
     expect(performance.now() - began).toBeLessThan(1000);
     await proxy.restore();
     await on.answers("all is well again");
+    // Whoever was told that it failed is not surprised by it later.
+    expect(await on.stand.query("select 1 from users where email = $1", [late.email])).toEqual([]);
     await says("ok");
   }
   expect(log.text()).toMatch(/is away: calls to other nodes fail until it is back.*is back/);

@@ -32,12 +32,13 @@ describe("PacketSeal: refused", () => {
   test("every single bit that is changed", () => {
     const [a, b] = [sealOf("a"), sealOf("b")];
     const packet = a.seal("REQ", "b", Buffer.from("x"));
+    const opened: number[] = [];
     for (let bit = 0; bit < packet.length * 8; bit++) {
       const changed = Buffer.from(packet);
       changed[bit >> 3] = (changed[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      expect([bit, typeof b.open("REQ", changed)]).toEqual([bit, "string"]);
+      if (typeof b.open("REQ", changed) !== "string") opened.push(bit);
     }
-    expect(b.open("REQ", packet)).toEqual(Buffer.from("x"));
+    expect([opened, b.open("REQ", packet)]).toEqual([[], Buffer.from("x")]);
   });
 
   test("every length that is cut, and more than was sent", () => {
@@ -68,7 +69,7 @@ describe("PacketSeal: refused", () => {
   test("a second time, however much was sent in between", () => {
     const [a, b] = [sealOf("a"), sealOf("b")];
     const packets = Array.from({ length: 20_000 }, () => a.seal("REQ", "b", text));
-    for (const packet of packets) expect(b.open("REQ", packet)).toEqual(text);
+    expect(packets.filter((packet) => typeof b.open("REQ", packet) === "string")).toEqual([]);
     for (const at of [0, 1, 5000, 11_807, 11_808, 19_998, 19_999]) {
       expect(b.open("REQ", packets[at] ?? text)).toBe("repeated");
     }

@@ -29,13 +29,15 @@ describe("ReplayWindow", () => {
   test("a random walk: the same answers as a set that forgets nothing within the window", () => {
     const window = new ReplayWindow();
     const met = new Set<number>();
+    const wrong: number[] = [];
     let newest = -1;
     for (let n = 0; n < 50_000; n++) {
       const number = Math.max(0, newest + Math.floor(Math.random() * 40) - 25);
       const expected = number > newest - size && !met.has(number);
-      expect([number, window.take(number)]).toEqual([number, expected]);
+      if (window.take(number) !== expected) wrong.push(number);
       met.add(number);
       newest = Math.max(newest, number);
     }
+    expect(wrong).toEqual([]);
   });
 });
