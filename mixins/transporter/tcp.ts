@@ -95,9 +95,10 @@ export class TcpTransporter extends Transporters.Base {
   }
 
   override send(_: string, data: Buffer, { packet, link }: Sending & { readonly link?: TcpLink }): Promise<void> {
-    const { type, target } = packet;
+    const { type } = packet;
+    const target = packet.target ?? allNodes;
     if (link) return link.send(type, data);
-    if ((target ?? allNodes) === allNodes) return this.#sendToAll(type, data);
+    if (target === allNodes) return this.#sendToAll(type, data);
     return this.#linkTo(target)?.send(type, data) ?? Promise.reject(notConnected());
   }
 
