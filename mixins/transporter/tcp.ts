@@ -42,12 +42,13 @@ export class TcpTransporter extends Transporters.Base {
     await this.onConnected();
   }
 
-  override async disconnect(): Promise<void> {
+  override disconnect(): Promise<void> {
     this.connected = false;
     for (const peer of this.#peers) peer.stop();
     // After what was just said, such as that this node goes.
     for (const [socket] of this.#links) socket.destroySoon();
     this.#server?.close();
+    return Promise.resolve();
   }
 
   #accept(socket: Socket): void {
@@ -62,9 +63,9 @@ export class TcpTransporter extends Transporters.Base {
     const link = new TcpLink(socket, (type, data) => void this.receive(type, data, socket));
     this.#links.set(socket, link);
     socket.on("close", () => this.#closed(socket, link));
-    const packet = { type: "DISCOVER", target: allNodes, payload: {} } as const;
-    const sent = this.send("", this.serialize({ ...packet, payload: {} }), { packet, link });
-    sent.catch(() => link.close());
+    const question = JSON.stringify({ ver: this.broker.PROTOCOL_VERSION, sender: this.nodeID });
+    const packet = { type: "DISCOVER", target: allNodes };
+    this.send("", Buffer.from(question), { packet, link }).catch(() => link.close());
   }
 
   #closed(socket: Socket, { peer }: TcpLink): void {
@@ -82,9 +83,11 @@ export class TcpTransporter extends Transporters.Base {
   override receive(type: string, data: Buffer, socket: Socket): Promise<void> | void {
     const link = this.#links.get(socket);
     if (link && link.peer === undefined) {
-      link.peer = String(this.deserialize(type, data).payload.sender);
-      if (link.peer === this.nodeID) return this.#hangUp(socket);
+      const payload: unknown = this.deserialize(type, data).payload;
+      link.peer = typeof payload === "object" && payload && "sender" in payload ? String(payload.sender) : "";
+      if (link.peer === this.nodeID) this.#hangUp(socket);
     }
+    if (socket.destroyed) return;
     return this.incomingMessage(type, data);
   }
 
@@ -106,7 +109,7 @@ export class TcpTransporter extends Transporters.Base {
   async #sendToAll(type: string, data: Buffer): Promise<void> {
     const peers = new Set([...this.#links.values()].flatMap(({ peer }) => peer ?? []));
     // Whoever does not hear it has gone, and asks when he is back.
-    await Promise.allSettled([...peers].map((peer) => this.#linkTo(peer)?.send(type, data)));
+    await Promise.allSettled([...peers].flatMap((peer) => this.#linkTo(peer)?.send(type, data) ?? []));
   }
 
   /** Every node is told what is for all. */
