@@ -1,6 +1,7 @@
 import { connect, type Socket } from "node:net";
 import type { Log } from "../../lib/log.ts";
 import type { TcpAddress } from "../../lib/transporter-config.ts";
+import type { TcpLink } from "./tcp-link.ts";
 
 const connectMs = 3000;
 const firstPauseMs = 250;
@@ -10,14 +11,14 @@ const longestPauseMs = 5000;
 export class RedialedPeer {
   readonly #address: TcpAddress;
   readonly #log: Log;
-  readonly #open: (socket: Socket) => void;
+  readonly #open: (socket: Socket) => Pick<TcpLink, "peer">;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
   socket: Socket | undefined;
 
   /** @param open is handed each new connection */
-  constructor(address: TcpAddress, log: Log, open: (socket: Socket) => void) {
+  constructor(address: TcpAddress, log: Log, open: (socket: Socket) => Pick<TcpLink, "peer">) {
     this.#address = address;
     this.#log = log;
     this.#open = open;
@@ -34,17 +35,19 @@ export class RedialedPeer {
     this.socket = socket;
     const tooLate = setTimeout(() => socket.destroy(), connectMs);
     let reason = "the connection ended";
+    let link: Pick<TcpLink, "peer"> | undefined;
     socket.on("error", ({ message }) => (reason = message));
     socket.on("connect", () => {
       clearTimeout(tooLate);
-      this.#open(socket);
+      link = this.#open(socket);
     });
     socket.on("close", () => {
       clearTimeout(tooLate);
-      if (!this.#stopped) this.#again(socket.bytesRead > 0, reason);
+      if (!this.#stopped) this.#again(link?.peer !== undefined, reason);
     });
   }
 
+  /** @param wasThere as one of us: who only answers, or hangs up on us, is told once and dialed ever more rarely */
   #again(wasThere: boolean, reason: string): void {
     this.#failures = wasThere ? 1 : this.#failures + 1;
     if (this.#failures === 1) this.#log.warn({ ...this.#address, reason }, "no connection to another node");

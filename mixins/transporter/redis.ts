@@ -23,6 +23,8 @@ export class RedisTransporter extends Transporters.Base {
 
   /** Resolves when it is connected for the first time; ioredis goes on trying. */
   override connect(): Promise<void> {
+    // Of an attempt before this one.
+    void this.disconnect();
     const open = () => openRedis(this.#config.url, this.#log, this.#config.tls);
     const [publisher, subscriber] = [open(), open()];
     [this.#publisher, this.#subscriber] = [publisher, subscriber];
@@ -37,8 +39,10 @@ export class RedisTransporter extends Transporters.Base {
       const ready = () => {
         if (this.connected || publisher.status !== "ready" || subscriber.status !== "ready") return;
         if (this.#wasConnected) this.#log.info({}, "the transporter's Redis is back");
-        this.onConnected(this.#wasConnected).then(() => resolve(), reject);
-        this.#wasConnected = true;
+        this.onConnected(this.#wasConnected).then(() => {
+          this.#wasConnected = true;
+          resolve();
+        }, reject);
       };
       for (const redis of [publisher, subscriber]) redis.on("ready", ready).on("close", () => this.#lost());
     });

@@ -59,13 +59,14 @@ export class TcpTransporter extends Transporters.Base {
   }
 
   /** Both ends begin by asking who is there, which also tells the other one who asks. */
-  #open(socket: Socket): void {
+  #open(socket: Socket): TcpLink {
     const link = new TcpLink(socket, (type, data) => void this.receive(type, data, socket));
     this.#links.set(socket, link);
     socket.on("close", () => this.#closed(socket, link));
     const question = JSON.stringify({ ver: this.broker.PROTOCOL_VERSION, sender: this.nodeID });
     const packet = { type: "DISCOVER", target: allNodes };
     this.send("", Buffer.from(question), { packet, link }).catch(() => link.close());
+    return link;
   }
 
   #closed(socket: Socket, { peer }: TcpLink): void {

@@ -63,6 +63,7 @@ describe("a new SECRET_KEY, node after node", () => {
     await startOne("api-gateway", { SECRET_KEY: old }, log);
     await eventually("it is told", () => (/not of this cluster/.test(log.text()) ? true : undefined));
     expect(await on.signIn()).toBe(503);
+    expect(log.lines.filter(({ message }) => message.includes("no connection to another node"))).toHaveLength(1);
     expect(log.lines.find(({ message }) => message.includes("not of this cluster"))?.fields).toMatchObject({
       refused: { unknown_key: expect.any(Number) },
     });
