@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { ServiceBroker, type ServiceSchema } from "moleculer";
 import type { Clock } from "./lib/clock.ts";
 import { systemClock } from "./lib/clock.ts";
@@ -27,9 +28,24 @@ const modules: Readonly<Record<ServiceName, () => Promise<ServiceModule>>> = {
 };
 const doors: readonly ServiceName[] = ["api-gateway", "grpc-gateway"];
 
+const transporterPatienceMs = 2000;
+
+/**
+ * Moleculer starts no service before its transporter answers. What this node can do by itself does not need the others:
+ * after a while it starts without them, goes on trying in the background, and says `degraded` meanwhile.
+ */
+function startWithoutTransporter({ transit }: ServiceBroker): void {
+  if (!transit) return;
+  const connect = transit.connect.bind(transit);
+  transit.connect = async () => {
+    await Promise.race([connect(), sleep(transporterPatienceMs, undefined, { ref: false })]);
+  };
+}
+
 /** Starts the services of a configuration in one process. */
 export async function startNode(config: Config, log: Log, clock: Clock = systemClock): Promise<RunningNode> {
   const broker = new ServiceBroker(brokerOptions(config, log));
+  startWithoutTransporter(broker);
   const metrics = createMetrics(log);
   const node: Node = { config, broker, log, clock, metrics };
   for (const name of config.services) {

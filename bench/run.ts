@@ -10,6 +10,7 @@ import { enumeration } from "./rows/enumeration.ts";
 import { firstTokens } from "./rows/first-tokens.ts";
 import { getUserRole } from "./rows/get-user-role.ts";
 import { getUserRoleUnderLogins } from "./rows/get-user-role-under-logins.ts";
+import { kafkaAway } from "./rows/kafka-away.ts";
 import { login } from "./rows/login.ts";
 import { memoryAndStart } from "./rows/memory-and-start.ts";
 import { outboxQueue } from "./rows/outbox-queue.ts";
@@ -30,6 +31,7 @@ const rows: Readonly<Record<string, Row>> = {
   refresh,
   relay,
   outboxQueue,
+  kafkaAway,
   revocation,
   revocationByPoll,
   userList,

@@ -190,11 +190,21 @@ function kafkaConfig(env: EnvReader, production: boolean) {
   const port = env.port("KAFKA_BOOTSTRAP_SERVER_PORT", 9092);
   const user = env.optional("KAFKA_BROKER_USER");
   const settings = {
-    brokers: [`${host ?? ""}:${port}`],
+    brokers: brokersOf(env, name, host ?? "", port),
     user,
     password: user === undefined ? undefined : env.password("KAFKA_BROKER_PASSWORD", production),
     mechanism: env.oneOf("KAFKA_SASL_MECHANISM", ["plain", "scram-sha-256", "scram-sha-512"], "plain"),
     ssl: kafkaTls(env),
   };
   return host === undefined ? undefined : settings;
+}
+
+/** Names with commas; whoever has a port of its own has it behind its name. */
+function brokersOf(env: EnvReader, name: string, hosts: string, port: number): string[] {
+  const brokers = hosts.split(",").map((host) => host.trim());
+  const isBroker = (host: string) => /^(?:\[[0-9a-f:]+\]|[^\s:/]+)(?::[0-9]{1,5})?$/i.test(host);
+  if (hosts !== "" && !brokers.every(isBroker)) {
+    env.problem(name, "must be host names with commas, each with its port if it has one of its own (host:9093)");
+  }
+  return brokers.map((host) => (/:[0-9]+$/.test(host) ? host : `${host}:${port}`));
 }

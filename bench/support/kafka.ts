@@ -2,9 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { silentLog } from "../../lib/log.ts";
-import { kafkaAvailable, startKafka } from "../../scripts/kafka/broker.ts";
+import { freeKafkaPorts, kafkaAvailable, startKafka } from "../../scripts/kafka/broker.ts";
 import { connectKafka, type KafkaSettings, type ReceivedMessage } from "../../services/events/kafka.ts";
 import { allTopics } from "../../services/events/topics.ts";
+import { startTcpProxy, type TcpProxy } from "../../test/support/tcp-proxy.ts";
 import { Skipped } from "../row.ts";
 
 export interface BenchKafka {
@@ -12,17 +13,22 @@ export interface BenchKafka {
   readonly env: Readonly<Record<string, string>>;
   /** Tells of everything that is in the topics, from their beginning. */
   read(topics: readonly string[], onMessage: (message: ReceivedMessage) => void): Promise<void>;
+  /** Between node and broker, if it was asked for: it takes time of its own. */
+  readonly proxy: TcpProxy | undefined;
   stop(): Promise<void>;
 }
 const partitions = 6;
 
 /** A real broker with the contract's topics. @throws Skipped without Java and Maven */
-export async function createKafka(): Promise<BenchKafka> {
+export async function createKafka({ proxied = false } = {}): Promise<BenchKafka> {
   const available = kafkaAvailable();
   if (available !== true) throw new Skipped(available);
   const dir = await mkdtemp(join(tmpdir(), "bench-kafka-"));
-  const broker = await startKafka({ dir });
-  const { sasl, user, password } = broker;
+  const ports = await freeKafkaPorts();
+  const proxy = proxied ? await startTcpProxy({ host: "127.0.0.1", port: ports.sasl }) : undefined;
+  const broker = await startKafka({ dir, ports, ...(proxy && { advertisedSasl: proxy.port }) });
+  const { user, password } = broker;
+  const sasl = proxy ? `127.0.0.1:${proxy.port}` : broker.sasl;
   const settings: KafkaSettings = { brokers: [sasl], user, password, mechanism: "plain", ssl: undefined };
   const port = connectKafka(settings, silentLog);
   await port.createTopics(allTopics.map((topic) => ({ topic, partitions, replication: 1 })));
@@ -41,8 +47,10 @@ export async function createKafka(): Promise<BenchKafka> {
       };
       await port.subscribe({ group: `bench-${topics.join("-")}`, topics, onMessage });
     },
+    proxy,
     stop: async () => {
       await port.close();
+      await proxy?.stop();
       await broker.stop();
       await rm(dir, { recursive: true, force: true });
     },

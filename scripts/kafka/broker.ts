@@ -32,11 +32,24 @@ export interface RunningKafka {
   kill(): void;
 }
 
+/** One of several brokers that are one cluster; all are started at the same time, and each waits for most of the others. */
+export interface Member {
+  readonly nodeId: number;
+  /** Of all members: `1@127.0.0.1:port,2@…`. */
+  readonly voters: string;
+  readonly clusterId: string;
+  /** Copies of what the cluster keeps for itself; a topic's own are said when it is made. */
+  readonly replication: number;
+  /** A write needs so many copies. */
+  readonly minInSync: number;
+}
+
 const startLimitMs = 90_000;
 const stopLimitMs = 20_000;
 
 /** C1 only, serial collector: a broker that lives for minutes is up sooner and smaller than with the server defaults. */
-const jvm = ["-Xshare:auto", "-Xlog:disable", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms64m", "-Xmx384m"];
+const jvm = ["-Xshare:auto", "-Xlog:disable", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xms64m"];
+const defaultHeapMb = 384;
 const logging = [
   "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
   "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
@@ -51,27 +64,40 @@ const logging = [
  * The broker ends with the process that started it, even if that one is killed.
  *
  * @param options.ports free ones are chosen when left out
+ * @param options.advertisedSasl the port that clients of the SASL listener are told of, where a proxy stands before it
+ * @param options.credentials made and kept in `dir` when left out
  * @param options.overrides server properties that win over ours
  */
 export async function startKafka(options: {
   readonly dir: string;
   readonly ports?: KafkaPorts;
+  readonly advertisedSasl?: number;
+  readonly credentials?: KafkaCredentials;
+  readonly member?: Member;
+  readonly heapMb?: number;
   readonly overrides?: Readonly<Record<string, string>>;
 }): Promise<RunningKafka> {
   const dir = resolve(options.dir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const ports = options.ports ?? (await freePorts());
-  const credentials = await credentialsOf(dir);
+  const ports = options.ports ?? (await freeKafkaPorts());
+  const credentials = options.credentials ?? (await credentialsOf(dir));
+  const setup: Setup = {
+    ports,
+    credentials,
+    advertisedSasl: options.advertisedSasl ?? ports.sasl,
+    member: options.member ?? alone(ports),
+  };
   const classPath = await kafkaClassPath();
-  if (!existsSync(join(dir, "data"))) await format(dir, ports, credentials, classPath);
+  if (!existsSync(join(dir, "data"))) await format(dir, setup, classPath);
   const config = join(dir, "server.properties");
-  const ours = properties(join(dir, "data"), ports, credentials);
+  const ours = properties(join(dir, "data"), setup);
   await writePrivately(config, ours + propertyLines(options.overrides ?? {}));
 
   const archive = classDataArchive();
   const newArchive = existsSync(archive) ? undefined : `${archive}.${randomUUID()}`;
   const sharing = newArchive ? `-XX:ArchiveClassesAtExit=${newArchive}` : `-XX:SharedArchiveFile=${archive}`;
-  const child = spawn("java", [...jvm, sharing, ...logging, "-cp", classPath, "kafka.Kafka", config], {
+  const heap = `-Xmx${options.heapMb ?? defaultHeapMb}m`;
+  const child = spawn("java", [...jvm, heap, sharing, ...logging, "-cp", classPath, "kafka.Kafka", config], {
     stdio: ["ignore", "pipe", "pipe"],
     detached: true, // Ctrl-C in a terminal goes to the starter alone, which then stops the broker in order
   });
@@ -109,29 +135,47 @@ export async function startKafka(options: {
   };
 }
 
-interface Credentials {
+export interface KafkaCredentials {
   readonly user: string;
   readonly password: string;
 }
 
-async function credentialsOf(dir: string): Promise<Credentials> {
+interface Setup {
+  readonly ports: KafkaPorts;
+  readonly credentials: KafkaCredentials;
+  readonly advertisedSasl: number;
+  readonly member: Member;
+}
+
+const alone = ({ controller }: KafkaPorts): Member => ({
+  nodeId: 1,
+  voters: `1@127.0.0.1:${controller}`,
+  clusterId: newClusterId(),
+  replication: 1,
+  minInSync: 1,
+});
+
+/** A leading dash would be read as an option. */
+export const newClusterId = (): string => randomBytes(16).toString("base64url").replace(/^-/, "A");
+
+async function credentialsOf(dir: string): Promise<KafkaCredentials> {
   const file = join(dir, "credentials.json");
-  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8")) as Credentials;
+  if (existsSync(file)) return JSON.parse(await readFile(file, "utf8")) as KafkaCredentials;
   const credentials = { user: "identity", password: randomBytes(18).toString("base64url") };
   await writePrivately(file, JSON.stringify(credentials));
   return credentials;
 }
 
 /** Writes the cluster's id and the SCRAM credentials; into a folder of its own, so that a half-done one is not used. */
-async function format(dir: string, ports: KafkaPorts, { user, password }: Credentials, classPath: string) {
+async function format(dir: string, setup: Setup, classPath: string) {
+  const { user, password } = setup.credentials;
   const unfinished = join(dir, "data.unfinished");
   const config = join(dir, "format.properties");
   const argFile = join(dir, "format.args");
   await rm(unfinished, { recursive: true, force: true });
-  await writePrivately(config, properties(unfinished, ports, { user, password }));
+  await writePrivately(config, properties(unfinished, setup));
   const scram = (mechanism: string) => ["--add-scram", `${mechanism}=[name=${user},password=${password}]`];
-  const id = randomBytes(16).toString("base64url").replace(/^-/, "A"); // a leading dash would be read as an option
-  const tool = ["kafka.tools.StorageTool", "format", "-t", id, "-c", config];
+  const tool = ["kafka.tools.StorageTool", "format", "-t", setup.member.clusterId, "-c", config];
   const sharing = `-XX:SharedArchiveFile=${classDataArchive()}`;
   const args = [...jvm, sharing, ...logging, "-cp", classPath, ...tool];
   const all = [...args, ...scram("SCRAM-SHA-256"), ...scram("SCRAM-SHA-512")];
@@ -147,14 +191,15 @@ async function format(dir: string, ports: KafkaPorts, { user, password }: Creden
   await rename(unfinished, join(dir, "data"));
 }
 
-function properties(data: string, ports: KafkaPorts, { user, password }: Credentials): string {
+function properties(data: string, { ports, credentials, advertisedSasl, member }: Setup): string {
+  const { user, password } = credentials;
   const jaas = "org.apache.kafka.common.security";
   const lines: Record<string, string | number | boolean> = {
     "process.roles": "broker,controller",
-    "node.id": 1,
-    "controller.quorum.voters": `1@127.0.0.1:${ports.controller}`,
+    "node.id": member.nodeId,
+    "controller.quorum.voters": member.voters,
     listeners: `PLAINTEXT://127.0.0.1:${ports.plaintext},SASL://127.0.0.1:${ports.sasl},CONTROLLER://127.0.0.1:${ports.controller}`,
-    "advertised.listeners": `PLAINTEXT://127.0.0.1:${ports.plaintext},SASL://127.0.0.1:${ports.sasl}`,
+    "advertised.listeners": `PLAINTEXT://127.0.0.1:${ports.plaintext},SASL://127.0.0.1:${advertisedSasl}`,
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
@@ -164,8 +209,9 @@ function properties(data: string, ports: KafkaPorts, { user, password }: Credent
     "listener.name.sasl.scram-sha-512.sasl.jaas.config": `${jaas}.scram.ScramLoginModule required;`,
     "log.dirs": data,
     "auto.create.topics.enable": false,
-    // One node: the internal topics cannot have the three replicas and fifty partitions of the defaults.
-    "offsets.topic.replication.factor": 1,
+    "min.insync.replicas": member.minInSync,
+    // One node cannot have the three replicas of the defaults, and nobody needs their fifty partitions.
+    "offsets.topic.replication.factor": member.replication,
     "offsets.topic.num.partitions": 1,
     "transaction.state.log.replication.factor": 1,
     "transaction.state.log.min.isr": 1,
@@ -227,10 +273,10 @@ function endWithThisProcess(child: ChildProcess): () => void {
   return () => void guard.kill("SIGKILL");
 }
 
-/** Below the range from which systems take the ports of outgoing connections: those cannot come in between. */
-async function freePorts(): Promise<KafkaPorts> {
+/** Free ones, below the range from which systems take the ports of outgoing connections: those cannot come in between. */
+export async function lastingPorts(count: number): Promise<number[]> {
   const free = new Set<number>();
-  while (free.size < 3) {
+  while (free.size < count) {
     const port = randomInt(20_000, 30_000);
     const isFree = await new Promise<boolean>((answer) => {
       const probe = createServer().once("error", () => answer(false));
@@ -238,7 +284,11 @@ async function freePorts(): Promise<KafkaPorts> {
     });
     if (isFree) free.add(port);
   }
-  const [plaintext = 0, sasl = 0, controller = 0] = free;
+  return [...free];
+}
+
+export async function freeKafkaPorts(): Promise<KafkaPorts> {
+  const [plaintext = 0, sasl = 0, controller = 0] = await lastingPorts(3);
   return { plaintext, sasl, controller };
 }
 

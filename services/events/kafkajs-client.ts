@@ -8,7 +8,8 @@ import type { KafkaSettings } from "./kafka.ts";
 export type { EachBatchPayload, KafkaMessage as KafkajsMessage } from "kafkajs";
 
 /**
- * - `unreachable`: no broker answers. - `deadline`: no answer in time; what was sent may have arrived.
+ * - `unreachable`: no broker answers, or the answer is that nothing can be taken at the moment.
+ * - `deadline`: no answer in time; what was sent may have arrived.
  * - `authentication`: user, password or mechanism are refused. - `closed`: by us.
  * - `unknown_topic`, `unknown_partition`: it is not there, and is not created by asking.
  * - `refused`: the broker answered no (not authorised, message too large ...); `message` says what.
@@ -121,6 +122,7 @@ interface ErrorLike {
   readonly name?: unknown;
   readonly message?: unknown;
   readonly type?: unknown;
+  readonly retriable?: unknown;
   readonly cause?: unknown;
   readonly errors?: readonly unknown[];
 }
@@ -145,7 +147,10 @@ function codeOf(causes: readonly ErrorLike[]): KafkaFailure {
   const words = new Set(causes.flatMap(({ name, type }) => [name, type]));
   if (words.has("KafkaJSSASLAuthenticationError") || words.has("UNSUPPORTED_SASL_MECHANISM")) return "authentication";
   if (words.has("UNKNOWN_TOPIC_OR_PARTITION") || words.has("INVALID_TOPIC_EXCEPTION")) return "unknown_topic";
-  if (words.has("KafkaJSProtocolError") || words.has("KafkaJSCreateTopicError")) return "refused";
+  if (words.has("KafkaJSCreateTopicError")) return "refused";
+  // Too few replicas, no leader yet: true for every message, and it passes.
+  const answer = causes.find(({ name }) => name === "KafkaJSProtocolError");
+  if (answer && answer.retriable !== true) return "refused";
   return "unreachable";
 }
 

@@ -90,7 +90,7 @@ describeWithKafka("kafka: what was wrong with it is mended", () => {
       logged.some((line) => line.includes("event relay failed") && reason.test(line)) ? true : undefined,
     );
 
-  async function oracle(): Promise<string[]> {
+  async function oracle(): Promise<readonly string[]> {
     const { user, password, ports } = kafka;
     const plain = { plaintext: `127.0.0.1:${ports.plaintext}`, sasl: `127.0.0.1:${ports.sasl}`, user, password };
     const watch = await watchTopics(plain, ids);

@@ -19,6 +19,7 @@ import {
   type TopicWatch,
 } from "../support/oracle.ts";
 import { registration } from "../support/people.ts";
+import { randomFrom } from "../support/random.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { createStand, type TestStand } from "../support/service.ts";
 
@@ -191,14 +192,3 @@ describeWithKafka("kill -9, then started again: what Kafka and the mailbox see",
     }
   }, 120_000);
 });
-
-/** mulberry32: small, and the same sequence for the same seed. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}

@@ -1,9 +1,7 @@
-import { randomInt } from "node:crypto";
-import type pg from "pg";
-import { silentLog } from "../../lib/log.ts";
-import { openClient } from "../../services/events/kafkajs-client.ts";
 import { eventually } from "./eventually.ts";
-import { uniqueName, type TestKafka } from "./kafka.ts";
+import { contractTopics, type Message, type Queried, type TopicWatch } from "./topic-watch.ts";
+
+export * from "./topic-watch.ts";
 
 type Role = "CU" | "CO" | "RM" | "MO";
 
@@ -14,110 +12,46 @@ const createdTopics: Readonly<Record<Role, readonly string[]>> = {
   RM: ["user_restaurant", "user_menu", "user_order"],
   MO: ["user_restaurant", "user_order"],
 };
-export const contractTopics = ["user_order", "user_review", "user_restaurant", "user_menu", "user_events"] as const;
 
-/** What the service needs to know of a broker. */
-export const kafkaEnv = (kafka: TestKafka): Record<string, string> => ({
-  KAFKA_BOOTSTRAP_SERVER_HOST: kafka.sasl.split(":")[0] ?? "",
-  KAFKA_BOOTSTRAP_SERVER_PORT: kafka.sasl.split(":")[1] ?? "",
-  KAFKA_BROKER_USER: kafka.user,
-  KAFKA_BROKER_PASSWORD: kafka.password,
-});
-
-/** A database, as the stand gives it. */
-interface Queried {
-  query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
-}
-
-/** Ids that no other test of the run has: all share one Kafka, and every database would begin with 1. */
-export interface IdRange {
-  readonly from: number;
-  readonly below: number;
-}
-
-export async function reserveIds(database: Queried): Promise<IdRange> {
-  const size = 1_000_000;
-  const from = randomInt(1, 2000) * size;
-  await database.query(`alter table users alter column id restart with ${from}`);
-  return { from, below: from + size };
-}
-
-export interface Message {
-  readonly topic: string;
-  readonly partition: number;
-  readonly offset: number;
-  readonly key: string;
-  /** As the bytes are, one character each: what is no ASCII shows. */
-  readonly value: string;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly userId: number;
-}
-
-export interface TopicWatch {
-  /** In the order of each partition. */
-  messages(): readonly Message[];
-  ofUser(userId: number, topic?: string): readonly Message[];
-  /** Resolves when everything has been read that is in Kafka at the time of the call. */
-  caughtUp(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-/** Reads topics from their beginning and keeps what is about users in a range. */
-export async function watchTopics(
-  kafka: TestKafka,
-  ids: IdRange,
-  topics: readonly string[] = contractTopics,
-): Promise<TopicWatch> {
-  const settings = { brokers: [kafka.sasl], user: kafka.user, password: kafka.password, mechanism: "plain" as const };
-  const client = openClient({ ...settings, ssl: undefined }, silentLog, 10_000);
-  const kept: Message[] = [];
-  const next = new Map<string, number>();
-  const consumer = client.kafka.consumer({ groupId: uniqueName("watch"), maxWaitTimeInMs: 100 });
-  const admin = client.kafka.admin();
-  await admin.connect();
-  await consumer.connect();
-  await consumer.subscribe({ topics: [...topics], fromBeginning: true });
-  await consumer.run({
-    eachMessage: ({ topic, partition, message }) => {
-      next.set(`${topic}/${partition}`, Number(message.offset) + 1);
-      const headers = Object.fromEntries(
-        Object.entries(message.headers ?? {}).map(([name, value]) => [name, String(value)]),
-      );
-      const userId = Number(headers["ce_subject"]);
-      if (userId >= ids.from && userId < ids.below) {
-        const text = { key: message.key?.toString("latin1") ?? "", value: message.value?.toString("latin1") ?? "" };
-        kept.push({ topic, partition, offset: Number(message.offset), ...text, headers, userId });
-      }
-      return Promise.resolve();
-    },
-  });
-  return {
-    messages: () => kept,
-    ofUser: (userId, topic) => kept.filter((m) => m.userId === userId && (topic === undefined || m.topic === topic)),
-    caughtUp: async () => {
-      const ends = await Promise.all(
-        topics.map(async (topic) =>
-          (await admin.fetchTopicOffsets(topic)).map(
-            ({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const,
-          ),
-        ),
-      );
-      await eventually("everything in Kafka has been read", () =>
-        ends.flat().every(([where, high]) => (next.get(where) ?? 0) >= high) ? true : undefined,
-      );
-    },
-    stop: async () => {
-      await consumer.disconnect().catch(() => undefined);
-      await admin.disconnect().catch(() => undefined);
-      client.destroy();
-    },
-  };
-}
-
-/** A request that was answered with success. */
+/** A registration that was answered with success, and what was answered with success since: the client's journal. */
 export interface Acknowledged {
   readonly id: number;
   readonly email: string;
+  /** In the order of the answers; each was asked for after the answer before. */
+  readonly changes?: readonly AcknowledgedChange[];
+}
+
+export interface AcknowledgedChange {
+  /** As `user_events` calls it. */
+  readonly type: string;
+  /** The part of its data by which it can be told from others of its type. */
+  readonly data?: Readonly<Record<string, unknown>>;
+}
+
+/** As an SMTP server took it. */
+export interface SunkMail {
+  readonly messageId: string | undefined;
+  readonly to: readonly string[];
+}
+
+/** `whole`: half of something is there, or the state is not what the events say. */
+type Promised = "lost" | "invented" | "outOfOrder" | "whole";
+
+export interface Audit {
+  /** Registrations and changes that clients were told have happened. */
+  readonly acknowledged: number;
+  /** Events of committed changes, each once. */
+  readonly events: number;
+  readonly lost: number;
+  readonly invented: number;
+  readonly outOfOrder: number;
+  readonly whole: number;
+  /** Messages beyond the first of their id in their topic. Allowed: delivery is at least once. */
+  readonly duplicates: number;
+  readonly mails: number;
+  readonly duplicateMails: number;
+  /** What is wrong, in sentences; empty when all promises are kept. */
+  readonly findings: readonly string[];
 }
 
 interface ChangeRow {
@@ -132,72 +66,190 @@ interface ChangeRow {
     readonly to?: Role;
     readonly first_time?: boolean;
     readonly seen_by_others?: boolean;
+    readonly full_name?: string;
   };
 }
 
-/**
- * Nothing lost, nothing invented: compares what clients were told with the database, and the database with Kafka.
- * Waits for the outbox to drain first, so a relay has to run.
- * @returns what is wrong, in sentences; empty when all promises are kept
- */
-export async function violations(
+interface UserRow {
+  readonly id: number;
+  readonly email: string;
+  readonly version: number;
+  readonly role: Role;
+  readonly is_active: boolean;
+  readonly is_email_verified: boolean;
+  /** Null without a profile. */
+  readonly full_name: string | null;
+}
+
+interface MailRow {
+  readonly id: string;
+  readonly address: string;
+  readonly kind: string;
+  readonly status: string;
+}
+
+interface AuditOptions {
+  /** Of the SMTP server; without them mails are not looked at. */
+  readonly mails?: () => Promise<readonly SunkMail[]>;
+  readonly drainMs?: number;
+}
+
+/** @returns the sentences of {@link audit}: what is wrong; empty when all promises are kept */
+export const violations = async (
   database: Queried,
   watch: TopicWatch,
   acknowledged: readonly Acknowledged[],
-): Promise<string[]> {
-  await eventually(
-    "the outbox is empty",
-    async () => {
-      const waiting = await database.query("select id from outbox where published_at is null");
-      return waiting.length === 0 ? true : undefined;
-    },
-    30_000,
-  );
+  options: AuditOptions = {},
+): Promise<readonly string[]> => (await audit(database, watch, acknowledged, options)).findings;
+
+/**
+ * Nothing lost, nothing invented: compares what clients were told with the database, and the database with Kafka and with
+ * what the SMTP server got. Waits for the queues to drain first, so a relay (and for mails a mailer) has to run.
+ */
+export async function audit(
+  database: Queried,
+  watch: TopicWatch,
+  acknowledged: readonly Acknowledged[],
+  { mails, drainMs = 30_000 }: AuditOptions = {},
+): Promise<Audit> {
+  await drained(database, "outbox where published_at is null", drainMs);
+  if (mails) {
+    // What a killed mailer had claimed is due when its lease ends; nobody waits for that here.
+    await database.query("update mails set next_attempt_at = now() where status = 'queued'");
+    await drained(database, "mails where status = 'queued'", drainMs);
+  }
   await watch.caughtUp();
-  const users = await database.query<Acknowledged & { version: number; whole: boolean }>(
-    `select u.id::int, u.email, u.version, p.user_id is not null as whole
+  const users = await database.query<UserRow>(
+    `select u.id::int, u.email, u.version, u.role, u.is_active, u.is_email_verified,
+       p.first_name || ' ' || p.last_name as full_name
      from users u left join user_profiles p on p.user_id = u.id`,
   );
   const changes = await database.query<ChangeRow>(
     `select id, user_id::int, version, type, data, skipped_at is not null as skipped
      from outbox order by user_id, version`,
   );
-  // A topic may have taken what another refused.
-  const skipped = new Set(changes.filter((change) => change.skipped).map(({ id }) => id));
-  const changesOf = Map.groupBy(changes, (change) => change.user_id);
-  const found: string[] = [];
-  const expect = (isSo: boolean, otherwise: string) => {
-    if (!isSo) found.push(otherwise);
+  const found: { promise: Promised; sentence: string }[] = [];
+  const check: Check = (promise, isKept, sentence) => {
+    if (!isKept) found.push({ promise, sentence });
   };
-
-  for (const { id, email } of acknowledged) {
-    const kept = users.some((user) => user.id === id && user.email === email);
-    expect(kept, `the acknowledged registration of ${email} (${id}) is not in the database`);
-  }
-  for (const user of users) {
-    const { id } = user;
-    const mine = changesOf.get(id) ?? [];
-    expect(user.whole, `user ${id} has no profile`);
-    expect(isGapless(mine, user.version), `user ${id}, version ${user.version}, has events ${versions(mine)}`);
-    for (const topic of contractTopics) {
-      const due = mine
-        .filter((change) => !change.skipped && topicsOf(change).includes(topic))
-        .map((change) => change.id);
-      const got = idsOf(watch.ofUser(id, topic)).filter((one) => !skipped.has(one));
-      expect(same(due, got), `${topic} has of user ${id} ${got.join()}, due are ${due.join()}`);
-    }
-  }
-  for (const [id] of changesOf) {
-    expect(
-      users.some((user) => user.id === id),
-      `the outbox has a change of user ${id}, who does not exist`,
-    );
+  const state: State = {
+    users: new Map(users.map((user) => [user.id, user])),
+    changesOf: Map.groupBy(changes, (change) => change.user_id),
+  };
+  for (const entry of acknowledged) checkJournal(check, state, entry);
+  for (const user of users) checkUser(check, state, watch, user);
+  for (const id of state.changesOf.keys()) {
+    check("invented", state.users.has(id), `the outbox has a change of user ${id}, who does not exist`);
   }
   const committed = new Set(changes.map(({ id }) => id));
   for (const { topic, userId, headers } of watch.messages()) {
-    expect(committed.has(headers["ce_id"] ?? ""), `${topic} has an invented event of user ${userId}`);
+    check("invented", committed.has(headers["ce_id"] ?? ""), `${topic} has an invented event of user ${userId}`);
   }
-  return found;
+  const sunk = (await mails?.()) ?? [];
+  if (mails) checkMails(check, state, acknowledged, await mailRows(database), sunk);
+
+  const count = (promise: Promised) => found.filter((each) => each.promise === promise).length;
+  return {
+    acknowledged: acknowledged.reduce((sum, entry) => sum + 1 + (entry.changes?.length ?? 0), 0),
+    events: changes.length,
+    lost: count("lost"),
+    invented: count("invented"),
+    outOfOrder: count("outOfOrder"),
+    whole: count("whole"),
+    duplicates: repetitions(watch.messages().map(({ topic, headers }) => `${topic} ${headers["ce_id"] ?? ""}`)),
+    mails: sunk.length,
+    duplicateMails: repetitions(sunk.map(({ messageId }) => messageId ?? "")),
+    findings: found.map(({ sentence }) => sentence),
+  };
+}
+
+type Check = (promise: Promised, isKept: boolean, sentence: string) => void;
+interface State {
+  readonly users: ReadonlyMap<number, UserRow>;
+  readonly changesOf: ReadonlyMap<number, readonly ChangeRow[]>;
+}
+
+async function drained(database: Queried, rows: string, withinMs: number): Promise<void> {
+  await eventually(
+    `nothing is left of ${rows}`,
+    async () => ((await database.query(`select 1 from ${rows} limit 1`)).length === 0 ? true : undefined),
+    withinMs,
+  );
+}
+
+/** What one account's clients were told, against what was committed. */
+function checkJournal(check: Check, { users, changesOf }: State, { id, email, changes }: Acknowledged): void {
+  const user = users.get(id);
+  check("lost", user?.email === email, `the acknowledged registration of ${email} (${id}) is not in the database`);
+  if (!user || !changes) return;
+  const rows = changesOf.get(id) ?? [];
+  let version = 0;
+  for (const { type, data = {} } of changes) {
+    const row = rows.find((each) => each.version > version && each.type === type && has(each.data, data));
+    check("lost", row !== undefined, `user ${id}: an acknowledged ${type} is not in the outbox after ${version}`);
+    version = row?.version ?? version;
+  }
+  const roles = rows.flatMap(({ type, data: { role, to } }) =>
+    type === "user.registered" && role ? [role] : type === "user.role_changed" && to ? [to] : [],
+  );
+  const names = rows.flatMap(({ data }) => data.full_name ?? []);
+  const activities = rows.filter(({ type }) => type === "user.deactivated" || type === "user.reactivated");
+  const last = { role: roles.at(-1), name: names.at(-1), active: activities.at(-1)?.type !== "user.deactivated" };
+  const isSo = user.role === last.role && user.full_name === last.name && user.is_active === last.active;
+  check("whole", isSo, `the state of user ${id} is not what the events say`);
+}
+
+/** One account's versions, and of each topic its events in their order. */
+function checkUser(check: Check, { changesOf }: State, watch: TopicWatch, { id, version, full_name }: UserRow): void {
+  const mine = changesOf.get(id) ?? [];
+  // A topic may have taken what another refused.
+  const skipped = new Set(mine.filter((change) => change.skipped).map((change) => change.id));
+  const told = mine.filter((change) => !change.skipped);
+  check("whole", full_name !== null, `user ${id} has no profile`);
+  check("lost", isGapless(mine, version), `user ${id}, version ${version}, has events ${versions(mine)}`);
+  for (const topic of contractTopics) {
+    const due = told.filter((change) => topicsOf(change).includes(topic)).map((change) => change.id);
+    const messages = watch.ofUser(id, topic);
+    const got = idsOf(messages).filter((one) => !skipped.has(one));
+    const says = `${topic} has of user ${id} ${got.join()}, due are ${due.join()}`;
+    const [expected, received] = [new Set(due), new Set(got)];
+    check("lost", expected.isSubsetOf(received), says);
+    check("invented", received.isSubsetOf(expected), says);
+    const inOrder = due.filter((each) => received.has(each)).join() === got.filter((each) => expected.has(each)).join();
+    const onePartition = new Set(messages.map(({ partition }) => partition)).size <= 1;
+    check("outOfOrder", inOrder && onePartition, says);
+  }
+}
+
+const mailRows = (database: Queried): Promise<MailRow[]> =>
+  database.query<MailRow>("select id, address, kind, status from mails");
+
+/** A verification mail for each acknowledged registration, and none that nobody has ordered. */
+function checkMails(
+  check: Check,
+  { users }: State,
+  acknowledged: readonly Acknowledged[],
+  rows: readonly MailRow[],
+  sunk: readonly SunkMail[],
+): void {
+  const rowOf = new Map(rows.map((row) => [row.id, row]));
+  const arrived = new Set<string>();
+  for (const { messageId = "", to } of sunk) {
+    const row = rowOf.get(messageId.replace(/^</, "").split("@")[0] ?? "");
+    check("invented", to.length === 1 && row?.address === to[0], `a mail to ${to.join()} that is not in the queue`);
+    if (row) arrived.add(row.id);
+  }
+  for (const { id, status } of rows) check("lost", status !== "sent" || arrived.has(id), `mail ${id} did not arrive`);
+  const verifications = Map.groupBy(
+    rows.filter(({ kind }) => kind === "verify-email"),
+    ({ address }) => address,
+  );
+  for (const { id, email } of acknowledged) {
+    const sent = verifications.get(email)?.some((row) => arrived.has(row.id)) === true;
+    const user = users.get(id);
+    const isNeeded = user?.is_active === true && !user.is_email_verified;
+    check("lost", sent || !isNeeded, `no verification mail reached ${email}`);
+  }
 }
 
 /** Distinct events in the order in which they first appeared. */
@@ -205,8 +257,10 @@ export const idsOf = (messages: readonly Message[]): string[] => [
   ...new Set(messages.map(({ headers }) => headers["ce_id"] ?? "")),
 ];
 
+const repetitions = (keys: readonly string[]): number => keys.length - new Set(keys).size;
 const versions = (changes: readonly ChangeRow[]): string => changes.map(({ version }) => version).join();
-const same = (one: readonly string[], other: readonly string[]): boolean => one.join() === other.join();
+const has = (whole: Readonly<Record<string, unknown>>, part: Readonly<Record<string, unknown>>): boolean =>
+  Object.entries(part).every(([name, value]) => whole[name] === value);
 const isGapless = (changes: readonly ChangeRow[], upTo: number): boolean =>
   changes.length === upTo && changes.every(({ version }, index) => version === index + 1);
 

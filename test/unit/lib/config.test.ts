@@ -72,6 +72,21 @@ describe("loadConfig: the operators' file as it is", () => {
     });
   });
 
+  test("several brokers: each with its own port, or the common one", () => {
+    const several = { ...operators, KAFKA_BOOTSTRAP_SERVER_HOST: "kafka-1, kafka-2:9093,[::1],[::1]:9094" };
+    expect(loadConfig(several).kafka?.brokers).toEqual(["kafka-1:29092", "kafka-2:9093", "[::1]:29092", "[::1]:9094"]);
+  });
+
+  test.each(["kafka-1,,kafka-2", "kafka-1 kafka-2", "kafka:port", "kafka:123456", "//kafka", "a:b:9092"])(
+    "no list of brokers (%s): the variable is named, and its value is not repeated",
+    (hosts) => {
+      const says = "must be host names with commas, each with its port if it has one of its own (host:9093)";
+      expect(problemsOf({ ...operators, KAFKA_BOOTSTRAP_SERVER_HOST: hosts })).toEqual([
+        `KAFKA_BOOTSTRAP_SERVER_HOST ${says}`,
+      ]);
+    },
+  );
+
   test("False is false", () => {
     expect(loadConfig({ ...operators, EMAIL_USE_SSL: "False" }).mail?.ssl).toBe(false);
   });
