@@ -36,7 +36,7 @@ export const ofNodes: Readonly<Record<string, Fault>> = {
     const node = oneOf(random, nodes);
     await node.kill();
     await node.start({}, { ...oneOf(random, points), nth: 1 + Math.floor(random() * 5) });
-    await Promise.race([node.ended(), sleep(pointLimitMs)]);
+    await Promise.race([node.ended(), sleep(pointLimitMs, undefined, { ref: false })]);
     await startedAgain([node]);
   },
 };
