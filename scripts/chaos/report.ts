@@ -3,9 +3,11 @@ import type { ChaosReport, Happened } from "./run.ts";
 export interface FaultFigures {
   readonly fault: string;
   readonly times: number;
+  /** The longest time that it lasted; of nodes that includes their start. */
+  readonly longestMs: number;
   /** The longest time without a successful write that touches one of them, from its begin to where it was over. */
   readonly longestSilenceMs: number;
-  /** The longest time from the end of one of them to the next successful write. */
+  /** The longest time to the next successful write from the end of one of them, and of what else was broken just then. */
   readonly recoveryMs: number;
 }
 
@@ -21,12 +23,20 @@ export function figuresOf({ faults, journal: { successes } }: Pick<ChaosReport, 
     const times = [from, ...inside, nextAfter(ended)];
     return Math.max(...times.slice(1).map((time, index) => time - (times[index] ?? NaN)));
   };
+  const recovery = ({ ended }: Happened): number => {
+    let whole = ended;
+    for (const other of faults.toSorted((a, b) => a.began - b.began)) {
+      if (other.began <= whole && other.ended > whole) whole = other.ended;
+    }
+    return nextAfter(whole) - whole;
+  };
   return [...Map.groupBy(faults, ({ kind }) => kind)]
     .map(([fault, some]) => ({
       fault,
       times: some.length,
+      longestMs: Math.round(Math.max(...some.map(({ began, ended }) => ended - began))),
       longestSilenceMs: Math.round(Math.max(...some.map(silence))),
-      recoveryMs: Math.round(Math.max(...some.map(({ ended }) => nextAfter(ended) - ended))),
+      recoveryMs: Math.round(Math.max(...some.map(recovery))),
     }))
     .toSorted((a, b) => (a.fault < b.fault ? -1 : 1));
 }

@@ -49,10 +49,11 @@ test("the report: of each kind, the longest silence around it and the longest wa
     { kind: "slow", began: 150, ended: 160 },
     { kind: "dead", began: 250, ended: 800 },
     { kind: "dead", began: 1100, ended: 3000 },
+    { kind: "slow", began: 1100, ended: 1200 },
   ];
   const journal = { acknowledged: [], successes, signIns: 0, repeated: 0, unexpected: [] };
   expect(figuresOf({ faults, journal })).toEqual([
-    { fault: "dead", times: 2, longestSilenceMs: 4000, recoveryMs: 2000 },
-    { fault: "slow", times: 1, longestSilenceMs: 100, recoveryMs: 40 },
+    { fault: "dead", times: 2, longestMs: 1900, longestSilenceMs: 4000, recoveryMs: 2000 },
+    { fault: "slow", times: 2, longestMs: 100, longestSilenceMs: 4000, recoveryMs: 2000 },
   ]);
 });
