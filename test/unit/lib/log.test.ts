@@ -50,6 +50,21 @@ describe("createLog", () => {
     expect(text).not.toContain("\u001b");
     expect(linesOf(text)[0]).toMatchObject({ user_agent: evil, msg: "real" });
   });
+
+  test.each([
+    ["ANSI in one byte", "\u009b31m"],
+    ["DEL", "\u007f"],
+    ["a line separator", "\u2028"],
+    ["a paragraph separator", "\u2029"],
+    ["the other reading direction", "\u202etxt.exe\u2066"],
+    ["no width at all", "\u200b\ufeff"],
+    ["a tag beyond 16 bits", "\u{e0001}"],
+    ["half a character", "\ud800"],
+  ])("%s: written as an escape, in a field and in the sentence, and read as it was", (_, evil) => {
+    const text = written("info", `log.info({ user_agent: ${JSON.stringify(evil)} }, ${JSON.stringify(evil)});`);
+    expect(text).toMatch(/^[ -~]+\n$/);
+    expect(linesOf(text)[0]).toMatchObject({ user_agent: evil, msg: evil });
+  });
 });
 
 describe("createLog: silent", () => {
