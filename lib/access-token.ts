@@ -56,6 +56,8 @@ export function verifyAccessToken(keys: KeyRing, clock: Clock, token: string): A
   return undefined;
 }
 
+const sessionIdForm = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 function verifyWith(key: KeyObject, now: number, token: string): AccessClaims | undefined {
   let claims: unknown;
   try {
@@ -70,7 +72,9 @@ function verifyWith(key: KeyObject, now: number, token: string): AccessClaims | 
   }
   if (typeof claims !== "object" || claims === null) return undefined;
   const { token_type: type, user_id: userId, sid: sessionId, epoch, exp, iat, jti } = claims as Record<string, unknown>;
-  if (type !== "access" || typeof sessionId !== "string" || typeof jti !== "string") return undefined;
+  if (type !== "access" || typeof jti !== "string") return undefined;
+  // PostgreSQL refuses a question about anything else, together with the questions of others beside it.
+  if (typeof sessionId !== "string" || !sessionIdForm.test(sessionId)) return undefined;
   if (!isCount(userId) || !isCount(epoch) || !isCount(exp) || !isCount(iat)) return undefined;
   if (iat > now + clockToleranceSeconds) return undefined;
   return { userId, sessionId, epoch, expiresAt: exp };

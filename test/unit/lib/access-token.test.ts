@@ -202,6 +202,8 @@ describe("verifyAccessToken: claims that are refused", () => {
     ["user_id: an object", { user_id: { $ne: 0 } }],
     ["sid: a number", { sid: 1 }],
     ["sid: null", { sid: null }],
+    ["sid: no UUID", { sid: "' or 1=1 --" }],
+    ["sid: 36 characters that are no UUID", { sid: "x".repeat(36) }],
     ["epoch: a string", { epoch: "3" }],
     ["epoch: negative", { epoch: -1 }],
     ["jti: a number", { jti: 1 }],
