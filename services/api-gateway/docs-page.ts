@@ -28,15 +28,19 @@ const assets = { "swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/jav
 export function serveDocs(server: FastifyInstance, document: JsonSchema): void {
   // Only the path is asked for here: the files are read when somebody opens the page.
   const folder = dirname(createRequire(import.meta.url).resolve("swagger-ui-dist/package.json"));
-  server.get("/openapi.json", () => document);
+  const text = JSON.stringify(document);
+  server.get("/openapi.json", (_, reply) => reply.type("application/json; charset=utf-8").send(text));
   server.get("/docs/", (_, reply) =>
     reply.type("text/html; charset=utf-8").header("content-security-policy", policy).send(page),
   );
   server.get("/docs/start.js", (_, reply) => reply.type("text/javascript; charset=utf-8").send(start));
   for (const [name, type] of Object.entries(assets)) {
+    // Kept: a copy for everybody who asks at once would fill the memory.
+    let file: Promise<Buffer> | undefined;
     server.get(`/docs/${name}`, async (_, reply) => {
+      file ??= readFile(join(folder, name));
       reply.type(`${type}; charset=utf-8`).header("cache-control", "public, max-age=86400");
-      return await reply.send(await readFile(join(folder, name)));
+      return await reply.send(await file);
     });
   }
 }

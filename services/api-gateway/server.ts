@@ -1,16 +1,17 @@
 import { randomUUID } from "node:crypto";
-import { METHODS } from "node:http";
-import type { Socket } from "node:net";
+import { METHODS, type IncomingHttpHeaders } from "node:http";
 import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
 import type { Config } from "../../lib/config.ts";
 import { system } from "../../lib/principal.ts";
-import { errorList, ServiceError } from "../../lib/errors.ts";
+import { ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Refusals } from "../../mixins/audit/refusals.ts";
+import { framingProblem } from "./framing.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { errorHandler, sendError } from "./on-error.ts";
 import { isForeignRequest, originRule } from "./origins.ts";
 import { securityHeaders } from "./security-headers.ts";
+import { limitedSockets } from "./sockets.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -68,12 +69,9 @@ export function createServer(config: Config, log: Log, refusals: Refusals): Fast
     },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 300 },
     exposeHeadRoutes: false,
-    requestTimeout: 15_000,
-    keepAliveTimeout: 65_000,
-    http: { headersTimeout: 10_000, maxHeaderSize: 16 * 1024 },
+    ...limitedSockets(staticHeaders),
     forceCloseConnections: "idle",
     return503OnClosing: false,
-    clientErrorHandler: refuseUnreadable,
     // Before any hook: a URL that cannot be decoded.
     frameworkErrors: (error, request, reply) => {
       reply.headers(staticHeaders).header("x-request-id", request.id);
@@ -81,10 +79,16 @@ export function createServer(config: Config, log: Log, refusals: Refusals): Fast
     },
   });
 
+  const noticeProxy = proxyNotice(config, log);
   server.addHook("onRequest", async (request, reply) => {
     const { origin } = request.headers;
+    noticeProxy(request.headers);
     reply.headers(staticHeaders);
     reply.header("x-request-id", request.id);
+    const problem = framingProblem(request.raw);
+    if (problem !== undefined) return sendError(reply.header("connection", "close"), problem);
+    // A body without a length may never end, and after the answer Node would go on reading it.
+    if (request.headers["transfer-encoding"] !== undefined) reply.header("connection", "close");
     if (origin !== undefined && mayUse(origin)) {
       reply.headers({ ...corsHeaders, "access-control-allow-origin": origin });
     }
@@ -141,18 +145,17 @@ export function createServer(config: Config, log: Log, refusals: Refusals): Fast
   return server;
 }
 
-/** What Node's HTTP parser gives up on has no request yet: the answer is written by hand, and the connection ends. */
-function refuseUnreadable(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) return void socket.destroy();
-  const status =
-    error.code === "HPE_HEADER_OVERFLOW"
-      ? "431 Request Header Fields Too Large"
-      : error.code === "ERR_HTTP_REQUEST_TIMEOUT"
-        ? "408 Request Timeout"
-        : "400 Bad Request";
-  const body = JSON.stringify({ detail: errorList.malformed_request.detail, code: "malformed_request" });
-  const headers = `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close`;
-  socket.end(`HTTP/1.1 ${status}\r\n${headers}\r\n\r\n${body}`);
+/** Says once that somebody writes `X-Forwarded-For`: if it is a proxy, all of its clients have one budget until it is configured. */
+function proxyNotice({ web }: Config, log: Log): (headers: IncomingHttpHeaders) => void {
+  let silent = web.trustedProxyHops > 0;
+  return (headers) => {
+    if (silent || headers["x-forwarded-for"] === undefined) return;
+    silent = true;
+    log.warn(
+      {},
+      "X-Forwarded-For came in, and does not count: TRUSTED_PROXY_HOPS is 0. Set it if a proxy stands in front.",
+    );
+  };
 }
 
 /** Never routed further: an OPTIONS request runs no action. */

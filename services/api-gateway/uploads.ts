@@ -9,7 +9,8 @@ import { maxPictureBytes } from "../users/users.contract.ts";
 export const fileField = "image";
 /** What a page may send along without being told off; nobody reads it. */
 const limits = { fileSize: maxPictureBytes, files: 1, fields: 32, fieldSize: 8 * 1024, fieldNameSize: 100, parts: 33 };
-const maxBodyBytes = limits.fileSize + limits.fields * (limits.fieldSize + 1024);
+/** No request has a larger body. */
+export const maxUploadBytes = limits.fileSize + limits.fields * (limits.fieldSize + 1024);
 /** Each is held in memory until the action has it. */
 const maxAtOnce = 8;
 
@@ -38,13 +39,14 @@ export function createUploads(): Uploads {
   let open = 0;
   return {
     async receive(request, handOn) {
-      if (Number(request.headers["content-length"] ?? 0) > maxBodyBytes) throw new ServiceError("body_too_large");
       if (open >= maxAtOnce) throw new ServiceError("unavailable", { retryAfterSeconds: 2 });
       open++;
       try {
         return await handOn(fileStream(await fileIn(request)));
       } finally {
         open--;
+        // What was not read of it would stand before the next request of this connection.
+        request.raw.resume();
       }
     },
   };
@@ -63,6 +65,8 @@ async function filesIn(request: FastifyRequest): Promise<ReadonlyMap<string, rea
   for await (const part of request.parts()) {
     if (part.type !== "file") continue;
     const chunks: Buffer[] = [];
+    // The plugin tells it too, once it has read the rest, which may be as long as the sender likes.
+    part.file.once("limit", () => part.file.destroy(new ServiceError("body_too_large")));
     for await (const chunk of part.file as AsyncIterable<Buffer>) chunks.push(chunk);
     files.set(part.fieldname, chunks);
   }

@@ -1,0 +1,69 @@
+import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import type { Socket } from "node:net";
+import { errorList } from "../../lib/errors.ts";
+
+const limits = {
+  maxHeaderSize: 16 * 1024,
+  headersTimeout: 10_000,
+  requestTimeout: 15_000,
+  keepAliveTimeout: 65_000,
+  // Node looks whose time is over every 30 s only, unless told otherwise.
+  connectionsCheckingInterval: 1000,
+  // `framingProblem` asks for it, and answers with our headers.
+  requireHostHeader: false,
+};
+/** For whoever does not read his answers; longer than any answer takes to come. */
+const silenceMs = 20_000;
+/** No browser, proxy or app sends a request on a connection before it has the answer to the last one. */
+const maxUnanswered = 16;
+
+/** Node's HTTP server with limits on what a connection may cost, for Fastify's `serverFactory` and `clientErrorHandler`. */
+export function limitedSockets(staticHeaders: Readonly<Record<string, string>>) {
+  const refuse = refusal(staticHeaders);
+  return {
+    serverFactory: (handle: RequestListener): Server => {
+      const server = createServer(limits, (request, response) => {
+        if (countUnanswered(request.socket, 1) > maxUnanswered) return void request.socket.destroy();
+        response.once("close", () => countUnanswered(request.socket, -1));
+        handle(request, response);
+      });
+      server.setTimeout(silenceMs);
+      // Node's own answer to an `Expect` that nobody knows would be without our headers.
+      server.on("checkExpectation", ({ socket }: IncomingMessage) => refuse(socket, "417 Expectation Failed"));
+      return server;
+    },
+    clientErrorHandler: (error: Error & { code?: string }, socket: Socket): void => {
+      if (error.code === "ECONNRESET") socket.destroy();
+      else refuse(socket, statusOf(error.code));
+    },
+  };
+}
+
+const unanswered = new WeakMap<Socket, number>();
+
+/** Node begins all requests that came in one packet at once, a thousand of them, and holds their answers until they are read. */
+function countUnanswered(socket: Socket, more: 1 | -1): number {
+  const count = (unanswered.get(socket) ?? 0) + more;
+  unanswered.set(socket, count);
+  return count;
+}
+
+/** What Node gives up on before it is a request for Fastify: the answer is written by hand, and the connection ends. */
+function refusal(staticHeaders: Readonly<Record<string, string>>) {
+  const body = JSON.stringify({ detail: errorList.malformed_request.detail, code: "malformed_request" });
+  const headers = Object.entries({
+    ...staticHeaders,
+    "content-type": "application/json; charset=utf-8",
+    "content-length": body.length,
+    connection: "close",
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  return (socket: Socket, status: string): void => {
+    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\n${headers.join("")}\r\n${body}`);
+    else socket.destroy();
+  };
+}
+
+function statusOf(code: string | undefined): string {
+  if (code === "HPE_HEADER_OVERFLOW") return "431 Request Header Fields Too Large";
+  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
+}
