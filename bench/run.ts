@@ -20,6 +20,7 @@ import { revocation, revocationByPoll } from "./rows/revocation.ts";
 import { sealedCall } from "./rows/sealed-call.ts";
 import { soak } from "./rows/soak.ts";
 import { twoNodes } from "./rows/two-nodes.ts";
+import { underFloods } from "./rows/floods.ts";
 import { userList } from "./rows/user-list.ts";
 
 const rows: Readonly<Record<string, Row>> = {
@@ -39,6 +40,7 @@ const rows: Readonly<Record<string, Row>> = {
   twoNodes,
   firstTokens,
   sealedCall,
+  underFloods,
 };
 /** Only by name: half an hour. */
 const longRows: Readonly<Record<string, Row>> = { soak };
