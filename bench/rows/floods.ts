@@ -8,7 +8,9 @@ import { floods, startFlood, type FloodName } from "../../test/support/floods.ts
 
 const everyMs = 10;
 const quietMs = 10_000;
-const floodMs = 5000;
+const floodMs = 10_000;
+const betweenMs = 1000;
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** What a healthy client notices of hostile connections: the own account, a hundred times a second, with and without them. */
 export const underFloods: Row = pinned(async (log) => {
@@ -20,9 +22,8 @@ export const underFloods: Row = pinned(async (log) => {
     const token = person?.accessToken ?? "";
     const ask = () => send("GET", "/api/v1/users/current/", undefined, { authorization: `Bearer ${token}` });
     const p99During = async (over: Promise<unknown>) => quantile(await timesDuring(over, everyMs, ask), 0.99);
-    const pause = () => new Promise((resolve) => setTimeout(resolve, quietMs));
-    await p99During(pause());
-    const quiet = await p99During(pause());
+    await p99During(pause(quietMs));
+    const quiet = await p99During(pause(quietMs));
     const figures: Figure[] = [{ name: "p99, nobody else", value: quiet, unit: "ms" }];
     for (const name of Object.keys(floods) as FloodName[]) {
       const before = await node.usage();
@@ -43,11 +44,12 @@ export const underFloods: Row = pinned(async (log) => {
 
 const requestFlood: FloodName = "a thousand requests in a pipeline, answers not read";
 
-/** One after the other for five seconds: most are over in less than one. */
+/** One every second or so: most are over in less than one. */
 async function again(name: FloodName, port: number, token: string, log: (line: string) => void): Promise<void> {
   const end = performance.now() + floodMs;
   do {
     const { answers, longestMs, megabytes } = await startFlood({ name, port, token });
     log(`${name}: ${JSON.stringify(answers)}, ${longestMs} ms, ${megabytes} MB sent`);
+    await pause(betweenMs);
   } while (performance.now() < end && name !== requestFlood);
 }

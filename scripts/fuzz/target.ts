@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { spawn, type ChildProcess } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
@@ -81,9 +82,9 @@ export async function startTarget(): Promise<Target> {
 
 const profile = { first_name: "Anna", last_name: "Kowalska", phone: "+48512345678", birth_date: "1990-05-17" };
 
-/** A busy machine says "come again". */
+/** A busy machine says "come again", also of a registration that it has done. */
 async function token(url: string, path: string, body: unknown): Promise<string> {
-  const headers = { "content-type": "application/json" };
+  const headers = { "content-type": "application/json", "idempotency-key": randomUUID() };
   const cookie = await wait(async () => {
     const answer = await fetch(`${url}/api/v1/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
     return answer.headers.getSetCookie().find((line) => line.startsWith("access_token="));
