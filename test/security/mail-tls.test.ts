@@ -56,7 +56,7 @@ async function trySending(
     (await attemptsAt(on, mail)).some(({ outcome }) => outcome !== null) ? true : undefined,
   );
   const health = async () => {
-    const { status } = (await node.broker.call("mailer.health", {}, { timeout: 5000 })) as { status: string };
+    const { status } = await node.broker.call<{ status: string }, object>("mailer.health", {}, { timeout: 5000 });
     return status;
   };
   return { smtp, on, mail, log, health };
