@@ -28,6 +28,7 @@ export class RedialedPeer {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    if (this.socket?.connecting === true) this.socket.destroy();
   }
 
   #dial(): void {
