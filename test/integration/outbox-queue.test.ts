@@ -53,7 +53,7 @@ function relayTo(publish: (messages: readonly RawKafkaMessage[]) => void, option
       publish: (messages) =>
         Promise.try(() => {
           publish(messages);
-          told.push(...messages.map(({ headers, value }) => `${headers["ce_subject"]}:${versionOf(value)}`));
+          told.push(...messages.map(({ headers, value }) => `${String(headers["ce_subject"])}:${versionOf(value)}`));
         }),
       describe: () => Promise.resolve(undefined),
       ping: () => Promise.resolve(),
