@@ -51,7 +51,8 @@ export interface ListeningNode {
 }
 
 /** For `effects`, where nothing stops a second row of one event. */
-export const effectsTable = "create table effects (event_id text not null, orders integer not null)";
+export const effectsTable = `create table effects (event_id text not null, orders integer not null);
+  grant select, insert on effects to public`;
 
 /** The service `events` with these listeners, and the action that it calls, in this process. */
 export async function startListeningNode(
