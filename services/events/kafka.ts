@@ -1,23 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Admin, Producer, ProducerConfig, TopicMessages } from "kafkajs";
-import type { ClientTls } from "../../lib/tls-files.ts";
 import type { Log } from "../../lib/log.ts";
 import { consume, type Subscription } from "./consume.ts";
+import type { KafkaSettings } from "./kafka-settings.ts";
 import { KafkaError, openClient, toKafkaError, type KafkaClient } from "./kafkajs-client.ts";
 
+export type { KafkaSettings } from "./kafka-settings.ts";
 export type { ReceivedMessage } from "./received-message.ts";
 export { KafkaError, type KafkaFailure } from "./kafkajs-client.ts";
-
-export interface KafkaSettings {
-  /** host:port */
-  readonly brokers: readonly string[];
-  /** Without one there is no SASL. */
-  readonly user: string | undefined;
-  readonly password: string | undefined;
-  readonly mechanism: "plain" | "scram-sha-256" | "scram-sha-512";
-  /** Without it the connection is not encrypted. */
-  readonly ssl: ClientTls | undefined;
-}
 
 export interface KafkaMessage {
   readonly topic: string;

@@ -3,7 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Kafka, logLevel, type KafkaConfig, type LogEntry, type SASLOptions } from "kafkajs";
 import type { Log } from "../../lib/log.ts";
-import type { KafkaSettings } from "./kafka.ts";
+import type { KafkaSettings } from "./kafka-settings.ts";
 
 export type { EachBatchPayload, KafkaMessage as KafkajsMessage } from "kafkajs";
 
