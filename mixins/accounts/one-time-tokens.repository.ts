@@ -6,8 +6,9 @@ import type { Sql, Transaction } from "../database/database.ts";
 const unsentDays = 30;
 
 /**
- * A new one-time token, whose life begins when its mail is sent (services/mailer); it replaces the older ones of the same account and purpose. Of those that take a change of the
- * address back, only ones for the same address: a thief's second change must not disarm the owner's link.
+ * A new one-time token, whose life begins when its mail is sent (services/mailer). It replaces the older ones of the same
+ * account and purpose; of those that take a change of the address back, only ones for the same address: a thief's second
+ * change must not disarm the owner's link.
  * @returns its id
  */
 export async function issueOneTimeToken(
