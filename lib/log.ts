@@ -1,4 +1,4 @@
-import { pino, type Logger } from "pino";
+import { pino, type DestinationStream, type Logger } from "pino";
 
 /** Pino's order: fields first, then the sentence. Fields never hold passwords, tokens, hashes or request bodies. */
 export type Log = Pick<Logger, "debug" | "info" | "warn" | "error" | "child">;
@@ -16,15 +16,35 @@ export function createLog(options: { level: string; pretty: boolean }): Log {
     const display = { ignore: "level", singleLine: true, translateTime: "HH:MM:ss.l" };
     return pino({ ...settings, transport: { target: "pino-pretty", options: display } });
   }
-  const output = pino.destination(1);
-  return pino(settings, { write: (line: string) => void output.write(visible(line)) });
+  return pino(settings, onceATurn(pino.destination({ dest: 1, sync: true })));
 }
 
 /**
- * JSON has to escape only what is below U+0020. A terminal also acts on the controls from U+0080 (U+009B begins an ANSI
- * sequence), some viewers begin a line at U+2028, and marks of direction make text read as what it is not.
+ * Writes what one turn of the event loop logs at its end, and at the process's own: a system call costs more than making
+ * ten lines. Only kill -9 in the middle of a turn takes its lines along.
  */
-const visible = (line: string): string => line.replace(/(?!\n$)[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escaped);
+function onceATurn(output: Pick<DestinationStream, "write">): DestinationStream {
+  let lines = "";
+  const flush = (): void => {
+    const text = lines;
+    lines = "";
+    if (text !== "") output.write(visible(text));
+  };
+  process.on("exit", flush);
+  return {
+    write: (line) => {
+      if (lines === "") setImmediate(flush);
+      lines += line;
+    },
+  };
+}
+
+/**
+ * JSON escapes only what is below U+0020, so that the only such character left is the end of a line. A terminal also acts on
+ * the controls from U+007F (U+009B begins an ANSI sequence), some viewers begin a line at U+2028, and marks of direction
+ * make text read as what it is not.
+ */
+const visible = (lines: string): string => lines.replace(/[\u007f-\u009f\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, escaped);
 const escaped = (character: string): string =>
   character
     .split("")

@@ -43,6 +43,15 @@ describe("createLog", () => {
     expect(lines.map(({ msg }) => msg)).toEqual(["yes", "too"]);
   });
 
+  test.each([
+    ["process.exit", "process.exit(0);"],
+    ["an error that nobody catches", 'process.on("uncaughtException", () => process.exit(0)); throw new Error();'],
+    ["nothing more to do", ""],
+  ])("what was logged is written, in its order, when the process ends by %s", (_, end) => {
+    const lines = linesOf(written("info", `for (let nth = 0; nth < 3; nth++) log.info({ nth }, "last words"); ${end}`));
+    expect(lines.map(({ nth }) => nth)).toEqual([0, 1, 2]);
+  });
+
   test("a line stays a line: breaks, escape sequences and JSON in a value cannot make another one", () => {
     const evil = 'x\n{"level":"info","msg":"forged"}\r\u001b[2K\u2028';
     const text = written("info", `log.info({ user_agent: ${JSON.stringify(evil)} }, "real");`);
