@@ -1,7 +1,7 @@
 import pg from "pg";
 import { silentLog } from "../../lib/log.ts";
 import { openDatabase } from "../../mixins/database/database.ts";
-import { countBacklog, unpublished } from "../../services/events/outbox-queue.repository.ts";
+import { unpublished } from "../../services/events/outbox-queue.repository.ts";
 import { holdBehindParked } from "../../services/events/outbox-upkeep.repository.ts";
 import type { Figure, Row } from "../row.ts";
 import { median } from "../support/measure.ts";
@@ -49,7 +49,6 @@ export const outboxQueue: Row = async (log) => {
       await look(`${count} published, none waits`);
     }
     await append(backlog, "null");
-    await countBacklog(db);
     await look(`${backlog} wait`);
     await client.query(
       `update outbox set next_attempt_at = 'infinity', parked_at = now()

@@ -1,11 +1,11 @@
 import type { Log } from "../../lib/log.ts";
-import type { Sql } from "../../mixins/database/database.ts";
+import type { Database } from "../../mixins/database/database.ts";
 import type { KafkaPort } from "./kafka.ts";
 import { queueHead } from "./outbox-queue.repository.ts";
 import { changesTopic } from "./topics.ts";
 
 export interface OutboxHealthDeps {
-  readonly db: Sql;
+  readonly db: Database;
   /** Undefined: none is configured. */
   readonly kafka: Pick<KafkaPort, "ping"> | undefined;
   readonly log: Log;

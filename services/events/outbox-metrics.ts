@@ -1,4 +1,4 @@
-import type { Sql } from "../../mixins/database/database.ts";
+import type { Database } from "../../mixins/database/database.ts";
 import type { Counter, Histogram, Metrics } from "../../mixins/metrics/metrics.ts";
 import { queueState } from "./outbox-queue.repository.ts";
 
@@ -11,7 +11,7 @@ export interface OutboxMetrics {
   leads(isSo: boolean): void;
 }
 
-export function measureOutbox(metrics: Metrics, sql: Sql): OutboxMetrics {
+export function measureOutbox(metrics: Metrics, db: Database): OutboxMetrics {
   let isLeader = false;
   let lastSuccess = 0;
   const attempts = metrics.counter("identity_outbox_attempts_total", "Attempts to publish a change, by outcome.", {
@@ -27,7 +27,7 @@ export function measureOutbox(metrics: Metrics, sql: Sql): OutboxMetrics {
       identity_outbox_held: "Changes that wait behind a parked one of the same user.",
     },
     async () => {
-      const state = await queueState(sql);
+      const state = await queueState(db);
       return {
         identity_outbox_unpublished: state.unpublished,
         identity_outbox_oldest_seconds: state.oldestSeconds,

@@ -1,4 +1,4 @@
-import type { Sql } from "../../mixins/database/database.ts";
+import type { Database, Sql } from "../../mixins/database/database.ts";
 import type { Change } from "./topics.ts";
 
 export interface QueuedChange extends Change {
@@ -21,28 +21,35 @@ const mayGo = `published_at is null and (next_attempt_at is null or next_attempt
 const inOrder = "order by replayed_at is not null, seq";
 
 /**
+ * In the order of its index, whatever the planner believes: what came at once it has not counted, and it would sort a
+ * backlog of 100,000 for each batch (400 ms against 3).
+ */
+async function inItsOrder<T>(db: Database, work: (sql: Sql) => Promise<T>): Promise<T> {
+  return await db.transaction(async (tx) => {
+    await tx.query("select set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)");
+    return await work(tx);
+  });
+}
+
+/**
  * What is to be published, in an order that is right for each user. By state and not by a cursor: a row whose
  * transaction commits late would be missed by one.
  */
-export async function unpublished(sql: Sql, limit: number): Promise<QueuedChange[]> {
-  return await sql.query<QueuedChange>(
-    `select id, user_id as "userId", version, type, data, occurred_at as "occurredAt", traceparent,
+export async function unpublished(db: Database, limit: number): Promise<QueuedChange[]> {
+  const statement = `select id, user_id as "userId", version, type, data, occurred_at as "occurredAt", traceparent,
        replay_topic as "onlyTopic"
-     from outbox o where ${mayGo} ${inOrder} limit $1`,
-    [limit],
-  );
+     from outbox o where ${mayGo} ${inOrder} limit $1`;
+  return await inItsOrder(db, (sql) => sql.query<QueuedChange>(statement, [limit]));
 }
 
-/** Tells the planner of a backlog that came at once: until autovacuum does, within a minute, each batch sorts all of it. */
-export async function countBacklog(sql: Sql): Promise<void> {
-  await sql.query("analyze outbox");
-}
+/** `is null` would let the planner read the index of all that waits, instead of 300 times the primary key. */
+const isUnpublished = "coalesce(published_at, 'infinity') = 'infinity'";
 
 /** @returns of each change that is told for the first time, the seconds since it happened */
 export async function markPublished(sql: Sql, ids: readonly string[]): Promise<number[]> {
   const rows = await sql.query<{ seconds: number | null }>(
     `update outbox set published_at = now(), last_error = null, next_attempt_at = null, missing_topic = null
-     where id = any($1::uuid[]) and published_at is null
+     where id = any($1::uuid[]) and ${isUnpublished}
      returning case when replayed_at is null
        then extract(epoch from clock_timestamp() - occurred_at)::float8 end as seconds`,
     [ids],
@@ -83,10 +90,9 @@ export interface QueueHead {
 }
 
 /** What can be told without counting: a probe comes every few seconds, also when a million wait. */
-export async function queueHead(sql: Sql): Promise<QueueHead> {
-  const [row] = await sql.query<QueueHead>(
-    `select exists (select from outbox where ${isParked}) as "anyParked", ${oldestSeconds} as "oldestSeconds"`,
-  );
+export async function queueHead(db: Database): Promise<QueueHead> {
+  const statement = `select exists (select from outbox where ${isParked}) as "anyParked", ${oldestSeconds} as "oldestSeconds"`;
+  const [row] = await inItsOrder(db, (sql) => sql.query<QueueHead>(statement));
   return row ?? { anyParked: false, oldestSeconds: 0 };
 }
 
@@ -98,14 +104,13 @@ export interface QueueState {
   readonly held: number;
 }
 
-export async function queueState(sql: Sql): Promise<QueueState> {
-  const [row] = await sql.query<QueueState>(
-    `with parked as (select user_id, version from outbox where ${isParked})
+export async function queueState(db: Database): Promise<QueueState> {
+  const statement = `with parked as (select user_id, version from outbox where ${isParked})
      select (select count(*) from outbox where published_at is null)::int as unpublished,
        (select count(*) from parked)::int as parked,
        (select count(*) from parked p join outbox later
           on later.user_id = p.user_id and later.version > p.version and later.published_at is null)::int as held,
-       ${oldestSeconds} as "oldestSeconds"`,
-  );
+       ${oldestSeconds} as "oldestSeconds"`;
+  const [row] = await inItsOrder(db, (sql) => sql.query<QueueState>(statement));
   return row ?? { unpublished: 0, oldestSeconds: 0, parked: 0, held: 0 };
 }

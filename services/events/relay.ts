@@ -1,4 +1,4 @@
-import { countBacklog, unpublished } from "./outbox-queue.repository.ts";
+import { unpublished } from "./outbox-queue.repository.ts";
 import { publishChanges, type PublishDeps } from "./publish-changes.ts";
 import { tendOutbox } from "./upkeep.ts";
 
@@ -10,7 +10,6 @@ export interface RelayDeps extends PublishDeps {
 const batchSize = 300;
 /** How soon a topic that is back, or an operator's wish, is seen. */
 const upkeepMs = 5000;
-const countMs = 60_000;
 
 /**
  * Publishes what lies in the outbox, each user's changes in their order, at least once: a crash between publishing and
@@ -20,7 +19,6 @@ const countMs = 60_000;
  */
 export function createRelay(deps: RelayDeps): () => Promise<"more" | "done"> {
   let tendedAt = -Infinity;
-  let countedAt = -Infinity;
   return async () => {
     if (!(await deps.leads())) return "done";
     if (performance.now() - tendedAt > upkeepMs) {
@@ -29,14 +27,6 @@ export function createRelay(deps: RelayDeps): () => Promise<"more" | "done"> {
     }
     const changes = await unpublished(deps.db, batchSize);
     if (changes.length > 0) await publishChanges(deps, changes);
-    if (changes.length < batchSize) return "done";
-    if (performance.now() - countedAt > countMs) {
-      countedAt = performance.now();
-      // It only makes the next batches quicker.
-      await countBacklog(deps.db).catch((error: unknown) => {
-        deps.log.debug({ reason: String(error) }, "the outbox could not be counted");
-      });
-    }
-    return "more";
+    return changes.length < batchSize ? "done" : "more";
   };
 }

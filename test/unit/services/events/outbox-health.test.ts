@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Log } from "../../../../lib/log.ts";
-import type { Sql } from "../../../../mixins/database/database.ts";
+import type { Database, Transaction } from "../../../../mixins/database/database.ts";
 import { outboxHealth, type OutboxHealthDeps } from "../../../../services/events/outbox-health.ts";
 
 const calm = { anyParked: false, oldestSeconds: 2 };
@@ -10,9 +10,11 @@ function health(changes: { kafka?: OutboxHealthDeps["kafka"]; state?: object | E
   const note = (fields: unknown, sentence: unknown) => void told.push([fields, sentence]);
   const log = { info: note, warn: note } as unknown as Log;
   const now = { kafka: { ping: () => Promise.resolve() }, state: calm as object | Error, ...changes };
-  const db: Sql = {
+  const tx: Transaction = {
     query: <Row>() => (now.state instanceof Error ? Promise.reject(now.state) : Promise.resolve([now.state as Row])),
+    signal: () => undefined,
   };
+  const db = { transaction: <T>(work: (tx: Transaction) => Promise<T>) => work(tx) } as Database;
   return { ask: outboxHealth({ db, kafka: now.kafka, log }), told, now };
 }
 
