@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import { errorList } from "../../lib/errors.ts";
+import { oneATurn, PatientServer } from "./patient-server.ts";
 
 const limits = {
   maxHeaderSize: 16 * 1024,
@@ -20,9 +21,10 @@ const maxUnanswered = 16;
 /** Node's HTTP server with limits on what a connection may cost, for Fastify's `serverFactory` and `clientErrorHandler`. */
 export function limitedSockets(staticHeaders: Readonly<Record<string, string>>) {
   const refuse = refusal(staticHeaders);
+  const inTurn = oneATurn();
   return {
     serverFactory: (handle: RequestListener): Server => {
-      const server = createServer(limits, (request, response) => {
+      const server = new PatientServer(limits, (request, response) => {
         if (countUnanswered(request.socket, 1) > maxUnanswered) return void request.socket.destroy();
         response.once("close", () => countUnanswered(request.socket, -1));
         handle(request, response);
@@ -34,6 +36,8 @@ export function limitedSockets(staticHeaders: Readonly<Record<string, string>>) 
     },
     clientErrorHandler: (error: Error & { code?: string }, socket: Socket): void => {
       if (error.code === "ECONNRESET") socket.destroy();
+      // Node finds all at once whose time is over.
+      else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") inTurn(() => refuse(socket, "408 Request Timeout"));
       else refuse(socket, statusOf(error.code));
     },
   };
@@ -63,7 +67,5 @@ function refusal(staticHeaders: Readonly<Record<string, string>>) {
   };
 }
 
-function statusOf(code: string | undefined): string {
-  if (code === "HPE_HEADER_OVERFLOW") return "431 Request Header Fields Too Large";
-  return code === "ERR_HTTP_REQUEST_TIMEOUT" ? "408 Request Timeout" : "400 Bad Request";
-}
+const statusOf = (code: string | undefined): string =>
+  code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";

@@ -307,6 +307,15 @@ describe("uploads that take their time", () => {
     expect((await upload(last, pictureForm())).status).toBe(200);
   });
 
+  test("three at once of one account: the third is told to come again, the two are finished, others are not held up", async () => {
+    const [person, other] = [await signUp(service), await signUp(service)];
+    const slow = [await almostSent(person), await almostSent(person)];
+    expect((await upload(person, pictureForm())).status).toBe(503);
+    expect((await upload(other, pictureForm())).status).toBe(200);
+    expect((await Promise.all(slow.map(({ finish }) => finish()))).map(([status]) => status)).toEqual([200, 200]);
+    expect((await upload(person, pictureForm())).status).toBe(200);
+  });
+
   test("a client that goes away in the middle leaves nothing, and its place is free", async () => {
     const people = await Promise.all(Array.from({ length: 9 }, () => signUp(service)));
     const last = people.pop()!;

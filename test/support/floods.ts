@@ -1,5 +1,7 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { constants, setPriority } from "node:os";
+import { setImmediate as turn } from "node:timers/promises";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 /** What connections did that a flood had opened. */
@@ -10,12 +12,16 @@ export interface Aftermath {
   readonly longestMs: number;
   /** How much could be sent, in megabytes. */
   readonly megabytes: number;
+  /** CPU time that sending it took. */
+  readonly cpuMs: number;
 }
 export type FloodName = keyof typeof floods;
 interface Order {
   readonly name: FloodName;
   readonly port: number;
   readonly token: string;
+  /** After which this side hangs up, counted as "open". */
+  readonly patienceMs?: number;
 }
 
 const host = "Host: flood\r\n";
@@ -94,11 +100,12 @@ function trickle(socket: Socket, beginning: string): void {
   socket.once("close", () => clearInterval(timer));
 }
 
-/** As fast as the other side takes it, 100 MB at the most. */
+/** As fast as the other side takes it, 100 MB at the most; all connections side by side, and not each a few MB at once. */
 async function pour(socket: Socket, beginning: string, more: (nth: number) => string, limit = 1600): Promise<void> {
   socket.write(beginning);
   for (let nth = 0; nth < limit && !socket.destroyed && socket.writable; nth++) {
     if (!socket.write(more(nth))) await drained(socket);
+    await turn();
   }
 }
 
@@ -112,11 +119,11 @@ function drained(socket: Socket): Promise<void> {
   });
 }
 
-/** @param patienceMs after which this side hangs up, counted as "open" */
-async function flood({ name, port, token }: Order, patienceMs: number): Promise<Aftermath> {
+async function flood({ name, port, token, patienceMs = 25_000 }: Order): Promise<Aftermath> {
   const { connections, attack }: Flood = floods[name];
   const answers: Record<string, number> = {};
   let [longestMs, bytes] = [0, 0];
+  const before = process.threadCpuUsage();
   const one = async (nth: number): Promise<void> => {
     const began = performance.now();
     let text = "";
@@ -139,18 +146,66 @@ async function flood({ name, port, token }: Order, patienceMs: number): Promise<
     bytes += socket.bytesWritten;
   };
   await Promise.all(Array.from({ length: connections }, (_, nth) => one(nth)));
-  return { answers, longestMs: Math.round(longestMs), megabytes: Math.round(bytes / 1e6) };
+  const { user, system } = process.threadCpuUsage(before);
+  const cpuMs = (user + system) / 1000;
+  return { answers, longestMs: Math.round(longestMs), megabytes: Math.round(bytes / 1e6), cpuMs };
 }
 
-/** Runs a flood in a thread of its own: whoever measures beside it is not held up by it. */
-export async function startFlood(order: Order, patienceMs = 25_000): Promise<Aftermath> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: { order, patienceMs } });
-  const [aftermath] = (await once(worker, "message")) as [Aftermath];
-  await worker.terminate();
-  return aftermath;
+export interface Flooder {
+  flood(order: Order): Promise<Aftermath>;
+  /** Uses as much CPU time as a flood does, and floods nobody. */
+  burn(milliseconds: number): Promise<void>;
+  close(): Promise<void>;
 }
 
-if (!isMainThread && parentPort) {
-  const data = workerData as { order: Order; patienceMs: number } | null;
-  if (data) parentPort.postMessage(await flood(data.order, data.patienceMs));
+/**
+ * Floods from a thread of its own: whoever measures beside it is not held up by it.
+ * @param options.inBackground an attacker has machines of his own: here he gets what nobody else wants of this one
+ */
+export function openFlooder({ inBackground = false } = {}): Flooder {
+  const worker = new Worker(new URL(import.meta.url), { workerData: { inBackground } satisfies Settings });
+  const ask = async (what: Order | number): Promise<unknown> => {
+    worker.postMessage(what);
+    return ((await once(worker, "message")) as unknown[])[0];
+  };
+  return {
+    flood: async (order) => (await ask(order)) as Aftermath,
+    burn: async (milliseconds) => {
+      await ask(milliseconds);
+    },
+    close: async () => {
+      await worker.terminate();
+    },
+  };
+}
+
+/** A single one. */
+export async function startFlood(order: Order): Promise<Aftermath> {
+  const flooder = openFlooder();
+  try {
+    return await flooder.flood(order);
+  } finally {
+    await flooder.close();
+  }
+}
+
+interface Settings {
+  readonly inBackground: boolean;
+}
+
+const settings = workerData as Settings | null;
+if (!isMainThread && parentPort && settings) {
+  const orders = parentPort;
+  // On Linux a priority is a thread's own.
+  if (settings.inBackground) setPriority(constants.priority.PRIORITY_LOW);
+  orders.on("message", (what: Order | number) => {
+    const doing = typeof what === "number" ? burn(what) : flood(what);
+    void doing.then((done) => orders.postMessage(done));
+  });
+}
+
+function burn(milliseconds: number): Promise<undefined> {
+  const end = performance.now() + milliseconds;
+  while (performance.now() < end);
+  return Promise.resolve(undefined);
 }
