@@ -2,6 +2,7 @@ import { system } from "../../lib/principal.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import type { Database, Sql } from "../../mixins/database/database.ts";
 import { relayLockKey } from "./leadership.ts";
+import { unpark } from "./outbox-upkeep.repository.ts";
 
 /** What operators see of the outbox and do to it (scripts/cli/outbox.ts). */
 export interface ParkedChange {
@@ -54,12 +55,7 @@ export async function relayState(sql: Sql): Promise<RelayState> {
 
 /** Tries parked changes again. @param id all of them when undefined @returns how many; 0 when this one is not parked */
 export async function retryParked(sql: Sql, id: string | undefined): Promise<number> {
-  const rows = await sql.query(
-    `update outbox set parked_at = null, next_attempt_at = null, attempts = 0
-     where published_at is null and parked_at is not null and ($1::uuid is null or id = $1) returning 1`,
-    [id],
-  );
-  return rows.length;
+  return await unpark(sql, "($1::uuid is null or id = $1)", id ?? null);
 }
 
 export interface SkippedChange {

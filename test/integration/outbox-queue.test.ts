@@ -14,6 +14,7 @@ import {
   queueState,
   unpublished,
 } from "../../services/events/outbox-queue.repository.ts";
+import { holdBehindParked, unparkOfTopic } from "../../services/events/outbox-upkeep.repository.ts";
 import { createRelay } from "../../services/events/relay.ts";
 import { createStand, type TestStand } from "../support/service.ts";
 
@@ -469,5 +470,27 @@ describe("claiming a batch", () => {
     }
     const { ms, steps } = await explained(queueHead);
     expect([steps.filter((step) => /Sort/.test(step)), ms < 100]).toEqual([[], true]);
+  });
+
+  test("a thousand parked users with 100,000 changes behind them, which nobody has counted: no statement takes too long", async () => {
+    await fill(1000, 1, "null");
+    await stand.query("update outbox set next_attempt_at = 'infinity', parked_at = now() where version = 1");
+    // Each has 2.5 s by the settings of the connection.
+    for (let turn = 0; turn < 10; turn++) await holdBehindParked(db);
+    expect(await rows("next_attempt_at is null")).toEqual([]);
+    expect(await unpublished(db, 300)).toEqual([]);
+    expect(await state()).toEqual({ unpublished: 100_000, oldestSeconds: 0, parked: 1000, held: 99_000 });
+    expect(await retryParked(db, undefined)).toBe(1000);
+    for (let turn = 0; turn < 10; turn++) await holdBehindParked(db);
+    expect(await rows("next_attempt_at is not null")).toEqual([]);
+    expect(await unpublished(db, 300)).toHaveLength(300);
+  });
+
+  test("more parked changes than are changed at once: all are tried again", async () => {
+    await fill(120, 1, "null");
+    await stand.query("update outbox set next_attempt_at = 'infinity', parked_at = now(), missing_topic = 'gone'");
+    expect(await unparkOfTopic(db, "another")).toBe(0);
+    expect(await unparkOfTopic(db, "gone")).toBe(12_000);
+    expect(await state()).toMatchObject({ parked: 0, unpublished: 12_000 });
   });
 });
