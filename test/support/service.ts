@@ -22,7 +22,7 @@ export interface TestStand {
   query<Row extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>;
   client(): Client;
   mails(): Promise<CaughtMail[]>;
-  /** The newest mail to an address, once it is there. */
+  /** The mail to an address that was written last, once so many are there: two at once may arrive in any order. */
   mailTo(address: string, count?: number): Promise<CaughtMail>;
   stop(): Promise<void>;
 }
@@ -75,7 +75,11 @@ export async function createStand(changes: Record<string, string> = {}): Promise
     mailTo: (address, count = 1) =>
       eventually(`mail ${count} to ${address}`, async () => {
         const mails = await mailsTo(address);
-        return mails.length >= count ? mails[0] : undefined;
+        if (mails.length < count) return undefined;
+        const idOf = (mail: CaughtMail) => /[0-9a-f-]{36}/.exec(mail.message_id ?? "")?.[0];
+        const newest = "select id from mails where id = any($1::uuid[]) order by seq desc limit 1";
+        const { rows } = await pool.query<{ id: string }>(newest, [mails.map(idOf)]);
+        return mails.find((mail) => idOf(mail) === rows[0]?.id);
       }),
     stop: async () => {
       await pool.end();
