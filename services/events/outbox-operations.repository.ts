@@ -2,6 +2,7 @@ import { system } from "../../lib/principal.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import type { Database, Sql } from "../../mixins/database/database.ts";
 import { relayLockKey } from "./leadership.ts";
+import { isParked } from "./outbox-queue.repository.ts";
 import { unpark } from "./outbox-upkeep.repository.ts";
 
 /** What operators see of the outbox and do to it (scripts/cli/outbox.ts). */
@@ -22,7 +23,7 @@ export async function parkedChanges(sql: Sql, limit: number): Promise<ParkedChan
     `select id, user_id, type, version, attempts, coalesce(last_error, '') as reason, parked_at,
        (select count(*)::int from outbox later where later.user_id = o.user_id and later.published_at is null
           and later.version > o.version) as holds
-     from outbox o where published_at is null and parked_at is not null order by parked_at, seq limit $1`,
+     from outbox o where ${isParked} order by parked_at, seq limit $1`,
     [limit],
   );
 }
@@ -71,7 +72,7 @@ export async function skipParked(db: Database, id: string): Promise<SkippedChang
     const [row] = await tx.query<SkippedChange & { reason: string | null }>(
       `update outbox set published_at = now(), next_attempt_at = null,
          skipped_at = case when replayed_at is null then now() end
-       where id = $1 and published_at is null and parked_at is not null
+       where id = $1 and ${isParked}
        returning user_id, version, type, last_error as reason`,
       [id],
     );

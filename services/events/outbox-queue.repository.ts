@@ -82,7 +82,7 @@ export async function markFailed(sql: Sql, id: string, { reason, missingTopic }:
 /** For how many seconds the oldest change waits that nothing holds; 0 without one. */
 const oldestSeconds = `coalesce(extract(epoch from now() - (
   select coalesce(replayed_at, occurred_at) from outbox o where ${mayGo} ${inOrder} limit 1)), 0)::float8`;
-const isParked = "published_at is null and parked_at is not null";
+export const isParked = "published_at is null and parked_at is not null";
 
 export interface QueueHead {
   readonly anyParked: boolean;

@@ -1,4 +1,5 @@
 import type { Sql } from "../../mixins/database/database.ts";
+import { isParked } from "./outbox-queue.repository.ts";
 
 /** Each statement is short: it holds no lock for long, and the statement timeout is 2.5 s. */
 const deletedAtOnce = 1000;
@@ -18,8 +19,7 @@ export async function deleteOld(sql: Sql, retentionSeconds: number): Promise<"mo
 
 export async function missingTopics(sql: Sql): Promise<string[]> {
   const rows = await sql.query<{ topic: string }>(
-    `select distinct missing_topic as topic from outbox
-     where published_at is null and parked_at is not null and missing_topic is not null`,
+    `select distinct missing_topic as topic from outbox where ${isParked} and missing_topic is not null`,
   );
   return rows.map(({ topic }) => topic);
 }
@@ -28,8 +28,6 @@ export async function missingTopics(sql: Sql): Promise<string[]> {
 export async function unparkOfTopic(sql: Sql, topic: string): Promise<number> {
   return await unpark(sql, "missing_topic = $1", topic);
 }
-
-const isParked = "published_at is null and parked_at is not null";
 
 /** @param which a condition with $1 for the value */
 export async function unpark(sql: Sql, which: string, value: string | null): Promise<number> {
