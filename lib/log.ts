@@ -21,7 +21,7 @@ export function createLog(options: { level: string; pretty: boolean }): Log {
 
 /**
  * Writes what one turn of the event loop logs at its end, and at the process's own: a system call costs more than making
- * ten lines. Only kill -9 in the middle of a turn takes its lines along.
+ * ten lines. Only what leaves no last word (kill -9, no memory left) takes the lines of its turn along.
  */
 function onceATurn(output: Pick<DestinationStream, "write">): DestinationStream {
   let lines = "";

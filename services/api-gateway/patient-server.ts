@@ -1,5 +1,6 @@
 import { Server, type RequestListener, type ServerOptions } from "node:http";
 import type { Socket } from "node:net";
+import { oneATurn } from "./one-a-turn.ts";
 
 /**
  * An HTTP server that takes newcomers one in a turn of the event loop, each with its first bytes. Node reads whoever has
@@ -53,17 +54,3 @@ export class PatientServer extends Server {
 }
 
 const requestTimeout = (): Error => Object.assign(new Error("nothing came"), { code: "ERR_HTTP_REQUEST_TIMEOUT" });
-
-/** Does jobs in their order, one in a turn of the event loop: whatever else waits comes in between. */
-export function oneATurn(): (job: () => void) => void {
-  const jobs: (() => void)[] = [];
-  const next = (): void => {
-    jobs[0]?.();
-    jobs.shift();
-    if (jobs.length > 0) setImmediate(next);
-  };
-  return (job) => {
-    jobs.push(job);
-    if (jobs.length === 1) setImmediate(next);
-  };
-}

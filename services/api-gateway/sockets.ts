@@ -1,7 +1,8 @@
 import type { IncomingMessage, RequestListener, Server } from "node:http";
 import type { Socket } from "node:net";
 import { errorList } from "../../lib/errors.ts";
-import { oneATurn, PatientServer } from "./patient-server.ts";
+import { oneATurn } from "./one-a-turn.ts";
+import { PatientServer } from "./patient-server.ts";
 
 const limits = {
   maxHeaderSize: 16 * 1024,

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { afterEach, describe, expect, test } from "@jest/globals";
-import { oneATurn, PatientServer } from "../../../../services/api-gateway/patient-server.ts";
+import { PatientServer } from "../../../../services/api-gateway/patient-server.ts";
 
 let server: Server;
 const sockets: Socket[] = [];
@@ -114,7 +114,9 @@ describe("who says nothing", () => {
     ["is gone", (socket: Socket) => socket.resetAndDestroy()],
   ])("and %s leaves nothing behind", async (_, leave) => {
     await patient();
-    leave(await open());
+    const socket = await open();
+    await until(async () => (await openConnections()) === 1);
+    leave(socket);
     await until(async () => (await openConnections()) === 0);
     expect(await openConnections()).toBe(0);
   });
@@ -127,21 +129,5 @@ describe("who says nothing", () => {
     server.close();
     await closed;
     expect(socket.destroyed || (await once(socket, "close"))).toBeTruthy();
-  });
-});
-
-describe("oneATurn", () => {
-  test("does jobs in their order, those that a job adds last, and one in a turn", async () => {
-    const done: string[] = [];
-    const inTurn = oneATurn();
-    inTurn(() => {
-      done.push("a");
-      inTurn(() => done.push("c"));
-    });
-    inTurn(() => done.push("b"));
-    for (const so of [["a"], ["a", "b"], ["a", "b", "c"]]) {
-      await new Promise(setImmediate);
-      expect(done).toEqual(so);
-    }
   });
 });
