@@ -55,8 +55,7 @@ export const outboxQueue: Row = async (log) => {
        where published_at is null and version = 1 and user_id > $1`,
       [users - held],
     );
-    // Ten thousand a turn of the relay's upkeep.
-    for (let held = 0; held < backlog; held += 10_000) await holdBehindParked(db);
+    while ((await holdBehindParked(db)) === "more");
     await look(`${backlog} wait, all behind ${held} parked ones`);
     return figures;
   } finally {

@@ -14,13 +14,13 @@ export interface UpkeepDeps {
 /**
  * What the relay does between two batches, and nobody else at any time: that way nothing is published while rows are put
  * back, and no newer change of a user overtakes the ones that are told again.
- * @returns "more" when old rows are left over
+ * @returns "more" when there may be more to do
  */
 export async function tendOutbox(deps: UpkeepDeps): Promise<"more" | "done"> {
   await carryOutReplay(deps);
   await goOnWhereTopicsAreBack(deps);
-  await outbox.holdBehindParked(deps.db);
-  return await outbox.deleteOld(deps.db, deps.retention);
+  const outcomes = [await outbox.holdBehindParked(deps.db), await outbox.deleteOld(deps.db, deps.retention)];
+  return outcomes.includes("more") ? "more" : "done";
 }
 
 /** To its end, before anything else is published. @throws when the lead is lost: whoever has it goes on */
