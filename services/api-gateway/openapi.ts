@@ -180,7 +180,7 @@ function responses(route: Route): Record<string, JsonSchema> {
     },
     ...Object.fromEntries(errors),
     // Said by Node's HTTP parser, before there is a request.
-    431: { description: "URL and headers have more than 16 KB.", content: json(ref("Error")) },
+    431: { description: "URL and headers have more than 8 KB.", content: json(ref("Error")) },
   };
 }
 

@@ -5,7 +5,8 @@ import { oneATurn } from "./one-a-turn.ts";
 import { PatientServer } from "./patient-server.ts";
 
 const limits = {
-  maxHeaderSize: 16 * 1024,
+  // Half of what Node allows: so is what a connection costs that sends headers without an end.
+  maxHeaderSize: 8 * 1024,
   headersTimeout: 10_000,
   requestTimeout: 15_000,
   keepAliveTimeout: 65_000,
@@ -16,13 +17,15 @@ const limits = {
 };
 /** For whoever does not read his answers; longer than any answer takes to come. */
 const silenceMs = 20_000;
+/** For whoever was refused, to read why. Nothing more of him is read. */
+const lingerMs = 1000;
 /** No browser, proxy or app sends a request on a connection before it has the answer to the last one. */
 const maxUnanswered = 16;
 
 /** Node's HTTP server with limits on what a connection may cost, for Fastify's `serverFactory` and `clientErrorHandler`. */
 export function limitedSockets(staticHeaders: Readonly<Record<string, string>>) {
-  const refuse = refusal(staticHeaders);
   const inTurn = oneATurn();
+  const refuse = refusal(staticHeaders, inTurn);
   return {
     serverFactory: (handle: RequestListener): Server => {
       const server = new PatientServer(limits, (request, response) => {
@@ -54,7 +57,7 @@ function countUnanswered(socket: Socket, more: 1 | -1): number {
 }
 
 /** What Node gives up on before it is a request for Fastify: the answer is written by hand, and the connection ends. */
-function refusal(staticHeaders: Readonly<Record<string, string>>) {
+function refusal(staticHeaders: Readonly<Record<string, string>>, inTurn: (job: () => void) => void) {
   const body = JSON.stringify({ detail: errorList.malformed_request.detail, code: "malformed_request" });
   const headers = Object.entries({
     ...staticHeaders,
@@ -63,8 +66,11 @@ function refusal(staticHeaders: Readonly<Record<string, string>>) {
     connection: "close",
   }).map(([name, value]) => `${name}: ${value}\r\n`);
   return (socket: Socket, status: string): void => {
-    if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\n${headers.join("")}\r\n${body}`);
-    else socket.destroy();
+    if (!socket.writable) return void socket.destroy();
+    socket.end(`HTTP/1.1 ${status}\r\n${headers.join("")}\r\n${body}`);
+    // Not closed at once: what the other side has sent meanwhile would make that a reset, which may overtake the answer.
+    socket.pause();
+    setTimeout(inTurn, lingerMs, () => socket.destroy()).unref();
   };
 }
 

@@ -82,9 +82,11 @@ const refused: Record<string, string> = {
   "a path that is not ASCII": "GET /health/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
 };
 const otherwise: Record<string, [string, number, string]> = {
-  "17 KB of a header's name": [`${get}${"a".repeat(17_000)}: b\r\n\r\n`, 431, "malformed_request"],
+  "9 KB of a header's name": [`${get}${"a".repeat(9000)}: b\r\n\r\n`, 431, "malformed_request"],
+  "9 KB of cookies": [`${get}Cookie: a=${"b".repeat(9000)}\r\n\r\n`, 431, "malformed_request"],
   "2,500 headers": [`${get}${"A:b\r\n".repeat(2500)}\r\n`, 431, "malformed_request"],
-  "a path of 20 KB": [`GET /${"a".repeat(20_000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, "malformed_request"],
+  "300 KB of headers and no end": [`${get}${"A: b\r\n".repeat(50_000)}`, 431, "malformed_request"],
+  "a path of 9 KB": [`GET /${"a".repeat(9000)} HTTP/1.1\r\nHost: x\r\n\r\n`, 431, "malformed_request"],
   "100 KB after the chunks": [`${chunked}0\r\n${"X-A: b\r\n".repeat(10_000)}\r\n`, 431, "malformed_request"],
   "an expectation that nobody knows": [
     `${clear}Content-Length: 2\r\nExpect: 200-ok\r\n\r\n{}`,
@@ -125,6 +127,20 @@ describe("refused once, in our words and with every security header, and the con
   });
 });
 
+test.each([
+  ["headers", `${get}${"A: b\r\n".repeat(5000)}`],
+  ["a request", "GET / HTTP/3\r\n\r\n"],
+])("who does not hang up when his %s are refused, but goes on: he is hung up on", async (_, bytes) => {
+  const began = performance.now();
+  const socket = connect({ port: Number(new URL(stand.url).port), host: "127.0.0.1", allowHalfOpen: true });
+  socket.resume().on("error", () => undefined);
+  socket.write(bytes);
+  const goOn = setInterval(() => socket.write("A: b\r\n"), 50);
+  await new Promise((resolve) => socket.once("close", resolve));
+  clearInterval(goOn);
+  expect(performance.now() - began).toBeLessThan(4000);
+});
+
 describe("what is allowed is read to its one end", () => {
   test("a body in chunks: read, and nothing more is read from its connection", async () => {
     expect(
@@ -133,6 +149,9 @@ describe("what is allowed is read to its one end", () => {
   });
   test("a body in chunks of a GET: the same", async () => {
     expect(statusesIn(await send(`${get}Transfer-Encoding: chunked\r\n\r\n${chunks}${smuggled}`))).toEqual([200]);
+  });
+  test("7 KB of cookies", async () => {
+    expect(statusesIn(await send(`${get}Connection: close\r\nCookie: a=${"b".repeat(7000)}\r\n\r\n`))).toEqual([200]);
   });
   test("three requests in a pipeline: three answers, in order", async () => {
     const last = "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";

@@ -12,8 +12,6 @@ export interface Aftermath {
   readonly longestMs: number;
   /** How much could be sent, in megabytes. */
   readonly megabytes: number;
-  /** CPU time that sending it took. */
-  readonly cpuMs: number;
 }
 export type FloodName = keyof typeof floods;
 interface Order {
@@ -123,7 +121,6 @@ async function flood({ name, port, token, patienceMs = 25_000 }: Order): Promise
   const { connections, attack }: Flood = floods[name];
   const answers: Record<string, number> = {};
   let [longestMs, bytes] = [0, 0];
-  const before = process.threadCpuUsage();
   const one = async (nth: number): Promise<void> => {
     const began = performance.now();
     let text = "";
@@ -146,15 +143,11 @@ async function flood({ name, port, token, patienceMs = 25_000 }: Order): Promise
     bytes += socket.bytesWritten;
   };
   await Promise.all(Array.from({ length: connections }, (_, nth) => one(nth)));
-  const { user, system } = process.threadCpuUsage(before);
-  const cpuMs = (user + system) / 1000;
-  return { answers, longestMs: Math.round(longestMs), megabytes: Math.round(bytes / 1e6), cpuMs };
+  return { answers, longestMs: Math.round(longestMs), megabytes: Math.round(bytes / 1e6) };
 }
 
 export interface Flooder {
   flood(order: Order): Promise<Aftermath>;
-  /** Uses as much CPU time as a flood does, and floods nobody. */
-  burn(milliseconds: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -164,14 +157,10 @@ export interface Flooder {
  */
 export function openFlooder({ inBackground = false } = {}): Flooder {
   const worker = new Worker(new URL(import.meta.url), { workerData: { inBackground } satisfies Settings });
-  const ask = async (what: Order | number): Promise<unknown> => {
-    worker.postMessage(what);
-    return ((await once(worker, "message")) as unknown[])[0];
-  };
   return {
-    flood: async (order) => (await ask(order)) as Aftermath,
-    burn: async (milliseconds) => {
-      await ask(milliseconds);
+    flood: async (order) => {
+      worker.postMessage(order);
+      return ((await once(worker, "message")) as [Aftermath])[0];
     },
     close: async () => {
       await worker.terminate();
@@ -198,14 +187,5 @@ if (!isMainThread && parentPort && settings) {
   const orders = parentPort;
   // On Linux a priority is a thread's own.
   if (settings.inBackground) setPriority(constants.priority.PRIORITY_LOW);
-  orders.on("message", (what: Order | number) => {
-    const doing = typeof what === "number" ? burn(what) : flood(what);
-    void doing.then((done) => orders.postMessage(done));
-  });
-}
-
-function burn(milliseconds: number): Promise<undefined> {
-  const end = performance.now() + milliseconds;
-  while (performance.now() < end);
-  return Promise.resolve(undefined);
+  orders.on("message", (order: Order) => void flood(order).then((aftermath) => orders.postMessage(aftermath)));
 }
