@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { openSync } from "node:fs";
 import type { Profiler } from "node:inspector";
 import { join } from "node:path";
+import manifest from "../../package.json" with { type: "json" };
 import { cores } from "./cores.ts";
 import type { Delays, Question, Usage } from "./probe.ts";
 
@@ -38,7 +39,10 @@ export interface ChildOptions {
 /** A measured process: on the server's core from its start, with the probe inside. It ends with this one. */
 export function startChild(file: string, options: ChildOptions = {}): Child {
   const output = options.logFile === undefined ? "ignore" : openSync(options.logFile, "a");
-  const node = [process.execPath, "--import", join(import.meta.dirname, "probe.ts"), ...(options.nodeArgs ?? [])];
+  // As `npm start` has them, for us and for what we are compared with.
+  const v8 = manifest.scripts.start.match(/--\S+/g) ?? [];
+  const probe = join(import.meta.dirname, "probe.ts");
+  const node = [process.execPath, ...v8, "--import", probe, ...(options.nodeArgs ?? [])];
   // Node and not a shell: `taskset` replaces itself by it, and the IPC channel goes along.
   const pin = cores && options.anyCore !== true ? ["taskset", "-c", cores.server] : [];
   const [execPath = "", ...execArgv] = [...pin, ...node];
