@@ -278,7 +278,7 @@ describe("headers and cookies", () => {
     ["a header constructor", { constructor: "x" }],
     ["a cookie __proto__", { cookie: "__proto__=x; constructor=y; toString=z" }],
     ["broken escapes in cookies", { cookie: "access_token=%E0%A4%A; device_id=%; refresh_token=%00" }],
-    ["a thousand cookies", { cookie: Array.from({ length: 1000 }, (_, n) => `c${n}=1`).join("; ") }],
+    ["five hundred cookies", { cookie: Array.from({ length: 500 }, (_, n) => `c${n}=1`).join("; ") }],
   ])("15.3.6 %s: nothing special", async (_, headers) => {
     const own = Object.fromEntries(Object.entries(headers as Record<string, string>));
     const answer = await stand

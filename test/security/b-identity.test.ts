@@ -216,7 +216,7 @@ describe("23 6.2.4 6.2.11 a password that everybody would try: refused wherever 
 });
 
 test("24 1.2.1 1.3.7 markup, links and template words in a name: told as text, and nothing else can be clicked", async () => {
-  const first_name = `<a href="https://evil.example/x">click</a><%= 7*7 %>{{7*7}}`;
+  const first_name = `<a href="https://evil.example/x">click</a><%= 777*777 %>{{777*777}}`;
   const body = registration({ user_profile: { ...registration().user_profile, first_name } });
   expect((await stand.client().post(`${users}/customers/`, body)).status).toBe(201);
   const mail = await eventually("the mail", async () =>
@@ -225,6 +225,6 @@ test("24 1.2.1 1.3.7 markup, links and template words in a name: told as text, a
   const links = [...mail.html.matchAll(/href="([^"]*)"/g)].map(([, url]) => url ?? "");
   expect(links.length).toBeGreaterThan(0);
   expect(links.filter((url) => !url.startsWith(stand.url))).toEqual([]);
-  expect(mail.html).not.toMatch(/<a href="https:\/\/evil|49/);
+  expect(mail.html).not.toMatch(/<a href="https:\/\/evil|603729/);
   expect(mail.to).toEqual([body.email]);
 });

@@ -166,7 +166,7 @@ test("41 9.1.1 texts that are no token, or ours with something done to it: 401, 
     sign([]),
     sign(null),
     sign({}),
-    "x".repeat(10_000),
+    "x".repeat(7000),
   ];
   for (const token of broken) await expectRefused(token);
   expect([400, 431]).toContain((await stand.client().get(current, bearer("x".repeat(20_000)))).status);
