@@ -26,8 +26,11 @@ export async function signUp(
   { verified = role === "MO", ...changes }: Record<string, unknown> & { verified?: boolean } = {},
 ): Promise<Person> {
   const client = on.client();
-  const body = registration({ email: uniqueEmail(role.toLowerCase()), ...changes });
-  const answer = await client.post(`/api/v1/users/${pathOf[role]}/`, body);
+  let body = registration();
+  const answer = await patiently(() => {
+    body = registration({ email: uniqueEmail(role.toLowerCase()), ...changes });
+    return client.post(`/api/v1/users/${pathOf[role]}/`, body);
+  });
   expect([answer.status, answer.text]).toEqual([201, expect.any(String)]);
   const id = Number(answer.json()["id"]);
   await on.query(

@@ -269,7 +269,7 @@ describe("the bearer beats the cookie", () => {
     expect((await current(other.token)).json()).toMatchObject({ id: other.id });
     expect(said(await current("e30.e30.e30"))).toEqual([401, invalidToken]);
     const noneAlg = `${Buffer.from('{"alg":"none"}').toString("base64url")}.${other.token.split(".")[1] ?? ""}.`;
-    for (const token of [noneAlg, `${other.token}=`, "a.b.c.d.e", "x".repeat(8000)]) {
+    for (const token of [noneAlg, `${other.token}=`, "a.b.c.d.e", "x".repeat(7000)]) {
       expect(said(await current(token))).toEqual([401, invalidToken]);
     }
   });

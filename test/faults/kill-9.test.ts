@@ -169,7 +169,9 @@ describeWithKafka("kill -9, then started again: what Kafka and the mailbox see",
           if (registered) acknowledged.push(registered);
         }
       });
-      await sleep(100 + random() * 900);
+      const before = acknowledged.length;
+      await eventually("two are registered", () => (acknowledged.length > before + 1 ? true : undefined), 60_000);
+      await sleep(random() * 900);
       await process.kill();
       alive = false;
       await Promise.all(clients);

@@ -18,7 +18,8 @@ const writers = 4;
 
 const path = "/api/v1/users/current/";
 const named = (name: string) => ({ user_profile: { first_name: name } });
-const nameIn = (answer: Answer) => (answer.json()["user_profile"] as Record<string, string>)["first_name"];
+const nameIn = (answer: Answer) =>
+  (answer.json()["user_profile"] as Record<string, string> | undefined)?.["first_name"];
 
 /** Two nodes with all services each, on one database and one NATS. */
 async function startTwo(env: Record<string, string>) {

@@ -124,6 +124,13 @@ describe("the oracle", () => {
     expect(findings.length).toBeGreaterThan(0);
   });
 
+  test("mails that were given up: it says so", async () => {
+    await service.query("update mails set status = 'abandoned', last_error = 'superseded'");
+    mails = [];
+    const { findings } = await audited();
+    expect(findings).toEqual(acknowledged.map(({ email }) => `no verification mail reached ${email}, superseded`));
+  });
+
   test("rows that nobody publishes: it says so instead of waiting for ever", async () => {
     await service.query("update outbox set published_at = null");
     await expect(audited()).rejects.toThrow("nothing is left of outbox");

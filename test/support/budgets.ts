@@ -1,6 +1,6 @@
 /**
  * For whoever makes many requests from one address: all tests and loads do. What throttling does without this is seen in
- * test/security/throttling.test.ts.
+ * test/security/throttling-*.test.ts.
  */
 export const generousBudgets = {
   THROTTLE_WRONG_PASSWORDS: "50",

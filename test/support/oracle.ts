@@ -222,7 +222,9 @@ function checkUser(check: Check, { changesOf }: State, watch: TopicWatch, { id, 
 }
 
 const mailRows = (database: Queried): Promise<MailRow[]> =>
-  database.query<MailRow>("select id, address, kind, status from mails");
+  database.query<MailRow>(
+    "select id, address, kind, case when last_error = 'superseded' then last_error else status end as status from mails",
+  );
 
 /** A verification mail for each acknowledged registration, and none that nobody has ordered. */
 function checkMails(
@@ -245,10 +247,15 @@ function checkMails(
     ({ address }) => address,
   );
   for (const { id, email } of acknowledged) {
-    const sent = verifications.get(email)?.some((row) => arrived.has(row.id)) === true;
+    const ordered = verifications.get(email) ?? [];
+    const sent = ordered.some((row) => arrived.has(row.id));
     const user = users.get(id);
     const isNeeded = user?.is_active === true && !user.is_email_verified;
-    check("lost", sent || !isNeeded, `no verification mail reached ${email}`);
+    check(
+      "lost",
+      sent || !isNeeded,
+      `no verification mail reached ${email}${ordered.map(({ status }) => `, ${status}`).join("")}`,
+    );
   }
 }
 

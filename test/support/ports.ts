@@ -1,8 +1,11 @@
 import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
-/** Below the ports that systems give to outgoing connections: one of those could take it before the service does. */
-const [first, count] = [10_000, 10_000];
+/**
+ * Below the ports that systems give to outgoing connections: one of those could take it before the service does. Above
+ * those that `fetch` refuses, of which 10080 is the last (Fetch, "port blocking").
+ */
+const [first, count] = [10_100, 10_000];
 /** Jest numbers its workers from 1: no two of them choose from the same ports. */
 const share = first + count * ((Number(process.env["JEST_WORKER_ID"] ?? 1) - 1) % 2);
 

@@ -119,13 +119,12 @@ export async function watchTopics(
     ofUser: (userId, topic) =>
       (keptOf.get(userId) ?? []).filter((message) => topic === undefined || message.topic === topic),
     caughtUp: async () => {
-      const ends = await Promise.all(
-        topics.map(async (topic) =>
-          (await admin.fetchTopicOffsets(topic)).map(
-            ({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const,
-          ),
-        ),
-      );
+      const endsOf = async (topic: string) =>
+        (await admin.fetchTopicOffsets(topic)).map(
+          ({ partition, high }) => [`${topic}/${partition}`, Number(high)] as const,
+        );
+      // Asked again: brokers that were just restarted answer with an error while they elect leaders.
+      const ends = await eventually("Kafka tells where its topics end", () => Promise.all(topics.map(endsOf)), 60_000);
       await eventually(
         "everything in Kafka has been read",
         () => (ends.flat().every(([where, high]) => (next.get(where) ?? 0) >= high) ? true : undefined),
