@@ -26,7 +26,8 @@ export class PatientServer extends Server {
   readonly #newcomers = new Set<Socket>();
   readonly #admit: (socket: Socket) => void;
   readonly #limits: Limits;
-  readonly #inTurn = oneATurn();
+  /** Those who begin do not wait for those who say a byte now and then. */
+  readonly #inTurn = { begin: oneATurn(), goOn: oneATurn() };
 
   /** What is wrong with a newcomer is a "clientError", with the codes that Node has for it. */
   constructor(options: ServerOptions & Limits, handle: RequestListener) {
@@ -43,7 +44,8 @@ export class PatientServer extends Server {
     const head: Buffer[] = [];
     let [length, last, isOver] = [0, "", false];
     const socket = readInPieces(accepted, (piece) => {
-      this.#inTurn(() => {
+      const inTurn = head.length === 0 ? this.#inTurn.begin : this.#inTurn.goOn;
+      inTurn(() => {
         if (isOver || socket.destroyed) return;
         const news = last + piece.toString("latin1");
         const isFirst = head.push(piece) === 1;

@@ -63,6 +63,20 @@ describe("newcomers", () => {
     expect(await placeOfTheKnownOne(await start((handle) => createServer(handle)))).toBe(101);
   });
 
+  test("whoever begins does not wait for those who go on", async () => {
+    const handled = await patient();
+    const [slow, fast] = [await Promise.all(Array.from({ length: 50 }, open)), await open()];
+    for (const socket of slow) socket.write(get("/slow").slice(0, -1));
+    // Who comes after them is answered when they have been heard.
+    const after = await open();
+    after.write(get("/after"));
+    await once(after, "data");
+    for (const socket of slow) socket.write("\n");
+    fast.write(get("/fast"));
+    await until(() => Promise.resolve(handled.length === 52));
+    expect(handled.indexOf("/fast")).toBeLessThan(10);
+  });
+
   test("a request in many pieces, and several in one piece, are handled in their order", async () => {
     const handled = await patient();
     const socket = await open();
