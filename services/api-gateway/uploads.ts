@@ -1,7 +1,7 @@
 import multipart from "@fastify/multipart";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import type { Readable } from "node:stream";
-import { setTimeout as pause } from "node:timers/promises";
+import { Writable, type Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { invalidFields, ServiceError } from "../../lib/errors.ts";
 import { fileStream } from "../../lib/file-stream.ts";
 import { maxPictureBytes } from "../users/users.contract.ts";
@@ -17,8 +17,11 @@ const maxAtOnce = 8;
 /** Of one account: nobody has two pictures, but some click twice. */
 const maxOfOne = 2;
 
-/** Of 64 KB: 30 MB/s, more than anybody's line carries; without it a few uploads keep everybody else waiting. */
-const betweenChunksMs = 2;
+/**
+ * Without it a few uploads keep everybody else waiting. After 64 KB: 100 Mbit/s, a picture in 0.4 s. And after 16 pieces,
+ * however little is in them, for each takes memory of its own.
+ */
+const pause = { afterBytes: 64 * 1024, afterPieces: 16, ms: 5 };
 
 /** Makes room for routes that take a form with a file, and nothing else. Everywhere else forms stay refused. */
 export function serveUploads(server: FastifyInstance, serve: (scope: FastifyInstance) => void): void {
@@ -76,13 +79,26 @@ async function filesIn(request: FastifyRequest): Promise<ReadonlyMap<string, rea
     const chunks: Buffer[] = [];
     // The plugin tells it too, once it has read the rest, which may be as long as the sender likes.
     part.file.once("limit", () => part.file.destroy(new ServiceError("body_too_large")));
-    for await (const chunk of part.file as AsyncIterable<Buffer>) {
-      chunks.push(chunk);
-      await pause(betweenChunksMs);
-    }
+    await pipeline(part.file, withPauses(chunks));
     files.set(part.fieldname, chunks);
   }
   return files;
+}
+
+/** Takes piece by piece as they came: who reads what has gathered (`for await`) gets a copy of it. */
+function withPauses(chunks: Buffer[]): Writable {
+  let [bytes, pieces] = [0, 0];
+  return new Writable({
+    highWaterMark: 1,
+    write(chunk: Buffer, _, done) {
+      chunks.push(chunk);
+      [bytes, pieces] = [bytes + chunk.length, pieces + 1];
+      const isEnough = bytes >= pause.afterBytes || pieces >= pause.afterPieces;
+      if (isEnough) [bytes, pieces] = [0, 0];
+      if (isEnough) setTimeout(done, pause.ms);
+      else done();
+    },
+  });
 }
 
 /** The plugin's errors have a code; those of the parser below it have none, and are about what was sent. */

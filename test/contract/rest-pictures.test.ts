@@ -294,6 +294,30 @@ async function almostSent(
 }
 
 describe("uploads that take their time", () => {
+  test("in chunks of 200 bytes: arrives whole", async () => {
+    const person = await signUp(service);
+    const form = new Response(pictureForm(await (await fourColours(128)).png({ compressionLevel: 0 }).toBuffer()));
+    const request = httpRequest(service.url + own, {
+      method: "PUT",
+      headers: { authorization: `Bearer ${person.token}`, "content-type": form.headers.get("content-type") ?? "" },
+    });
+    const answered = once(request, "response") as Promise<[IncomingMessage]>;
+    const body = Buffer.from(await form.arrayBuffer());
+    expect(body.length).toBeGreaterThan(16 * 1024);
+    for (let from = 0; from < body.length; from += 200) request.write(body.subarray(from, from + 200));
+    request.end();
+    const [answer] = await answered;
+    const sent = JSON.parse(await text(answer)) as Record<string, unknown>;
+    expect(answer.statusCode).toBe(200);
+    const url = imageUrl({ json: () => sent });
+    expect((await quarters((await download(url)).body)).map((colour) => names[colour])).toEqual([
+      "red",
+      "green",
+      "blue",
+      "white",
+    ]);
+  });
+
   test("nine at once on one node: the ninth is told to come again, the eight are finished", async () => {
     const people = await Promise.all(Array.from({ length: 9 }, () => signUp(service)));
     const last = people.pop()!;
