@@ -101,8 +101,11 @@ function withPauses(chunks: Buffer[]): Writable {
   });
 }
 
-/** The plugin's errors have a code; those of the parser below it have none, and are about what was sent. */
+/**
+ * The plugin's errors have a code; those of the parser below it have none, and are about what was sent. So is Node's, when
+ * who sends hangs up: a phone that lost its signal is no error of ours.
+ */
 function readable(error: unknown): never {
-  if (error instanceof Error && "code" in error) throw error;
+  if (error instanceof Error && "code" in error && error.code !== "ECONNRESET") throw error;
   throw new ServiceError("malformed_request", {}, { cause: error });
 }

@@ -1,7 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
 import sharp from "sharp";
 import { signUp, type Person } from "../contract/accounts.ts";
+import { eventually } from "../support/eventually.ts";
 import { jpegStructure, pictureForm } from "../support/pictures.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { createStand, type TestStand } from "../support/service.ts";
@@ -15,7 +18,12 @@ let running: ServiceProcess;
 let person: Person;
 beforeAll(async () => {
   stand = await createStand();
-  running = startProcess(stand.env);
+  running = startProcess({
+    ...stand.env,
+    // Whose log can be read; Kafka is demanded there, nobody listens, and events wait in the outbox.
+    ...{ NODE_ENV: "production", PASSWORD_HASH_COST: "10" },
+    ...{ KAFKA_BOOTSTRAP_SERVER_HOST: "127.0.0.1", KAFKA_BOOTSTRAP_SERVER_PORT: "1" },
+  });
   await running.ready();
   person = await signUp(stand);
 });
@@ -73,6 +81,29 @@ describe.each(Object.entries(pictures))("%s", (_, hostile) => {
     ]);
     await expectOnlyPixels(Buffer.from(await served.arrayBuffer()));
   });
+});
+
+test("a client that hangs up in the middle is no error that somebody has to look at", async () => {
+  const part = '--x\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n';
+  const headers = [
+    `PUT ${own} HTTP/1.1`,
+    "Host: a",
+    `Authorization: Bearer ${person.token}`,
+    "Content-Type: multipart/form-data; boundary=x",
+    "Content-Length: 100000",
+    "Expect: 100-continue",
+    "X-Request-Id: hangs-up",
+  ];
+  const about = (id: string) => running.logs().filter(({ request_id }) => request_id === id);
+  const socket = connect(Number(new URL(stand.url).port), "127.0.0.1");
+  socket.write(`${headers.join("\r\n")}\r\n\r\n`);
+  // It has begun to read then.
+  await once(socket, "data");
+  socket.write(part + "a".repeat(5000), () => socket.resetAndDestroy());
+  await once(socket, "close");
+  await person.client.get("/api/v1/users/current/", { headers: { "x-request-id": "comes-after" } });
+  await eventually("what came after is in the log", () => (about("comes-after").length > 0 ? true : undefined));
+  expect(about("hangs-up")).toEqual([]);
 });
 
 test("there are more than twenty of them, of every outcome", () => {
