@@ -49,6 +49,8 @@ export function createUploads(): Uploads {
   const open: (number | undefined)[] = [];
   return {
     async receive(request, handOn) {
+      // While we asked who it is. Of what is over the plugin would never hear that it is, and wait for ever.
+      if (request.raw.destroyed) throw new ServiceError("malformed_request");
       const { userId } = request;
       const own = open.filter((one) => one === userId).length;
       if (open.length >= maxAtOnce || own >= maxOfOne) throw new ServiceError("unavailable", { retryAfterSeconds: 2 });

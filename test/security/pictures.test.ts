@@ -106,6 +106,31 @@ test("a client that hangs up in the middle is no error that somebody has to look
   expect(about("hangs-up")).toEqual([]);
 });
 
+test("clients that hang up before it is known who they are: there is room for the next one", async () => {
+  // More than there is room for; and nobody has asked with these tokens before, so that the gateway has to ask who it is.
+  const people = await Promise.all(Array.from({ length: 5 }, () => signUp(stand)));
+  for (const { token } of people.flatMap((one) => [one, one])) {
+    const headers = [
+      `PUT ${own} HTTP/1.1`,
+      "Host: a",
+      `Authorization: Bearer ${token}`,
+      "Content-Type: multipart/form-data; boundary=x",
+      "Content-Length: 100000",
+    ];
+    const socket = connect(Number(new URL(stand.url).port), "127.0.0.1");
+    socket.end(`${headers.join("\r\n")}\r\n\r\n--x`).resume();
+    await once(socket, "close");
+  }
+  for (const { client } of people) {
+    const form = pictureForm(
+      await sharp({ create: { width: 9, height: 9, channels: 3, background: "red" } })
+        .png()
+        .toBuffer(),
+    );
+    expect((await client.request("PUT", own, { form })).status).toBe(200);
+  }
+});
+
 test("there are more than twenty of them, of every outcome", () => {
   const outcomes = Object.values(pictures).map(({ outcome }) => outcome);
   expect(outcomes.length).toBeGreaterThan(20);
