@@ -9,15 +9,26 @@ export function fileStream(file: readonly Buffer[]): Readable {
   return Readable.from(messagesOf(file));
 }
 
-/** Divisible by three, so that base64 needs no padding. */
 const messageBytes = 96 * 1024;
+/** Less is gathered: what came in chunks of 200 bytes would be 26,000 messages. Large pieces are not copied for it. */
+const worthAMessage = 16 * 1024;
 
 function* messagesOf(file: readonly Buffer[]): Generator<string> {
+  let gathered: Buffer[] = [];
+  let size = 0;
   for (const part of file) {
-    for (let at = 0; at < part.length; at += messageBytes) {
-      yield part.toString("base64", at, at + messageBytes);
-    }
+    gathered.push(part);
+    size += part.length;
+    if (size < worthAMessage) continue;
+    yield* inMessages(gathered);
+    [gathered, size] = [[], 0];
   }
+  yield* inMessages(gathered);
+}
+
+function* inMessages(gathered: readonly Buffer[]): Generator<string> {
+  const whole = gathered.length === 1 && gathered[0] ? gathered[0] : Buffer.concat(gathered);
+  for (let at = 0; at < whole.length; at += messageBytes) yield whole.toString("base64", at, at + messageBytes);
 }
 
 /** The sender has the whole file before it begins. */

@@ -22,6 +22,14 @@ describe("a file as a stream", () => {
     expect(lengths.length).toBeLessThan(20);
   });
 
+  test("what came in chunks of 200 bytes is not sent in messages of 200 bytes", async () => {
+    const parts = Array.from({ length: 5000 }, () => bytes(200));
+    const messages: string[] = [];
+    for await (const message of fileStream(parts)) messages.push(String(message));
+    expect(messages.length).toBeLessThan(70);
+    expect((await readFileStream(Readable.from(messages), 1_000_000)).equals(Buffer.concat(parts))).toBe(true);
+  });
+
   test("without a stream: an empty file", async () => {
     expect(await readFileStream(undefined, 10)).toHaveLength(0);
   });
