@@ -70,7 +70,7 @@ export async function skipParked(db: Database, id: string): Promise<SkippedChang
   return await db.transaction(async (tx) => {
     // One that is told again was published before: it is in Kafka already, and is no gap.
     const [row] = await tx.query<SkippedChange & { reason: string | null }>(
-      `update outbox set published_at = now(), next_attempt_at = null,
+      `update outbox set published_at = now(), next_attempt_at = null, parked_at = null,
          skipped_at = case when replayed_at is null then now() end
        where id = $1 and ${isParked}
        returning user_id, version, type, last_error as reason`,

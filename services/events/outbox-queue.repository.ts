@@ -105,12 +105,14 @@ export interface QueueState {
 }
 
 export async function queueState(db: Database): Promise<QueueState> {
-  const statement = `with parked as (select user_id, version from outbox where ${isParked})
+  const statement = `with parked as (
+       select user_id, min(version) as version, count(*) as rows from outbox where ${isParked} group by user_id)
      select (select count(*) from outbox where published_at is null)::int as unpublished,
-       (select count(*) from parked)::int as parked,
+       (select coalesce(sum(rows), 0) from parked)::int as parked,
        (select coalesce(sum(later.rows), 0) from parked p cross join lateral (
           select count(*) as rows from outbox
-          where user_id = p.user_id and version > p.version and published_at is null) later)::int as held,
+          where user_id = p.user_id and version > p.version and published_at is null
+            and parked_at is null) later)::int as held,
        ${oldestSeconds} as "oldestSeconds"`;
   const [row] = await inItsOrder(db, (sql) => sql.query<QueueState>(statement));
   return row ?? { unpublished: 0, oldestSeconds: 0, parked: 0, held: 0 };

@@ -34,7 +34,7 @@ export async function unpark(sql: Sql, which: string, value: string | null): Pro
   for (let count = 0; ;) {
     const rows = await sql.query(
       `update outbox set parked_at = null, next_attempt_at = null, attempts = 0 where id = any(array(
-         select id from outbox where ${isParked} and ${which} limit $2)) and ${isParked} returning 1`,
+         select id from outbox where ${isParked} and ${which} limit $2 for update skip locked)) returning 1`,
       [value, changedAtOnce],
     );
     count += rows.length;
@@ -67,10 +67,11 @@ export async function holdBehindParked(sql: Sql): Promise<"more" | "done"> {
   );
   const held = await sql.query(
     `update outbox set next_attempt_at = 'infinity' where id = any(array(
-       select later.id from outbox p cross join lateral (
+       select later.id from (select user_id, min(version) as version from outbox where ${isParked} group by user_id) p
+       cross join lateral (
          select id from outbox where user_id = p.user_id and version > p.version
            and published_at is null and coalesce(next_attempt_at, '-infinity') = '-infinity' offset 0) later
-       where p.published_at is null and p.parked_at is not null limit $1)) returning 1`,
+       limit $1)) returning 1`,
     [changedAtOnce],
   );
   return Math.max(freed.length, held.length) === changedAtOnce ? "more" : "done";

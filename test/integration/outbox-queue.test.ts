@@ -237,6 +237,17 @@ describe("operators", () => {
   }
   const sixteen = async <T>(work: () => Promise<T>) => await Promise.all(Array.from({ length: 16 }, work));
 
+  test("two of one user: what waits behind both waits once", async () => {
+    const ids = await append(1, 5);
+    for (const id of [ids[0]!, ids[2]!]) {
+      for (let attempt = 1; attempt <= 5; attempt++) await markFailed(db, id, { reason: "no" });
+    }
+    expect(await state()).toEqual({ unpublished: 5, oldestSeconds: 0, parked: 2, held: 3 });
+    expect(await holdBehindParked(db)).toBe("done");
+    expect(await rows("next_attempt_at is null")).toEqual([]);
+    expect(await unpublished(db, 300)).toEqual([]);
+  });
+
   test("sixteen retry the same change: one of them does", async () => {
     const id = await parkOne();
     const counts = await sixteen(() => retryParked(db, id));
@@ -360,6 +371,28 @@ describe("a replay", () => {
     await relay();
     expect(told).toEqual(["1:2", "1:3"]);
   });
+
+  test("of which one was parked and skipped: the next replay tells it, and nothing is parked", async () => {
+    const [, second = ""] = await append(1, 3, { publishedAgo: "1 hour" });
+    const since = new Date(Date.now() - 2 * 3600_000);
+    await requestReplay(db, since, undefined);
+    const poisoned = relayTo((messages) => {
+      if (messages.some(({ value }) => versionOf(value) === 2)) refused("no");
+    });
+    for (let attempt = 1; attempt <= 5; attempt++) {
+      await poisoned.relay();
+      await hurry();
+    }
+    expect(await skipParked(db, second)).toMatchObject({ version: 2 });
+    const { relay, told } = relayTo(() => undefined);
+    await relay();
+    expect(told).toEqual(["1:3"]);
+    expect(await requestReplay(db, since, undefined)).toBe(3);
+    const again = relayTo(() => undefined);
+    await again.relay();
+    expect(again.told).toEqual(["1:1", "1:2", "1:3"]);
+    expect(await state()).toEqual({ unpublished: 0, oldestSeconds: 0, parked: 0, held: 0 });
+  });
 });
 
 describe("retention", () => {
@@ -475,12 +508,20 @@ describe("claiming a batch", () => {
   test("a thousand parked users with 100,000 changes behind them, which nobody has counted: no statement takes too long", async () => {
     await fill(1000, 1, "null");
     await stand.query("update outbox set next_attempt_at = 'infinity', parked_at = now() where version = 1");
-    // Each has 2.5 s by the settings of the connection.
-    while ((await holdBehindParked(db)) === "more");
+    const { relay, told } = relayTo(() => undefined);
+    // Each statement has 2.5 s by the settings of the connection.
+    while ((await relay()) === "more");
     expect(await rows("next_attempt_at is null")).toEqual([]);
     expect(await unpublished(db, 300)).toEqual([]);
     expect(await state()).toEqual({ unpublished: 100_000, oldestSeconds: 0, parked: 1000, held: 99_000 });
+    expect(told).toEqual([]);
     expect(await retryParked(db, undefined)).toBe(1000);
+    // While it is let go step by step, what is free is told already.
+    const again = relayTo(() => undefined);
+    for (let turn = 1; turn <= 6; turn++) expect(await again.relay()).toBe("more");
+    const versions = Map.groupBy(again.told, (one) => one.split(":")[0]);
+    for (const [user, ones] of versions) expect(ones).toEqual(ones.map((_, nth) => `${user}:${nth + 1}`));
+    expect(again.told).toHaveLength(6 * 300);
     while ((await holdBehindParked(db)) === "more");
     expect(await rows("next_attempt_at is not null")).toEqual([]);
     expect(await unpublished(db, 300)).toHaveLength(300);
