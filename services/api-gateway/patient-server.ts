@@ -5,8 +5,10 @@ import { checkNode, readInPieces, type Accepted } from "./read-in-pieces.ts";
 
 /** Where headers end: for the parser to judge how. */
 const emptyLine = /\n\r?\n/;
-/** What does not begin as a method does is none, and need not be waited for (an empty line before it: RFC 9112, 2.2). */
+/** What does not begin as a method does is none, and need not be waited for (an empty line before it, in the same piece: RFC 9112, 2.2). */
 const method = /^(?:\r\n)?[A-Z]/;
+/** Node's limit counts URL, names and values: its parser judges, however they were cut into packets, what may still keep it. */
+const betweenThem = 2 * 1024;
 /** So that a request that is on its way when the server closes is read before its sender counts as silent. */
 const lastWordMs = 100;
 
@@ -52,7 +54,7 @@ export class PatientServer extends Server {
         [length, last] = [length + piece.length, news.slice(-3)];
         if (isFirst && !method.test(news)) refuse("HPE_INVALID_METHOD");
         else if (emptyLine.test(news)) admit();
-        else if (length > this.#limits.maxHeaderSize) refuse("HPE_HEADER_OVERFLOW");
+        else if (length > this.#limits.maxHeaderSize + betweenThem) refuse("HPE_HEADER_OVERFLOW");
         else socket.read(0);
       });
     });
