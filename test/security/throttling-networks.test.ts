@@ -46,6 +46,14 @@ describe("many accounts from one network", () => {
     expect(await countFor("wrong-passwords-from-ip", ip)).toBe(0);
   });
 
+  test("what an account's budget refuses counts as well", async () => {
+    const { email } = await signUp(stand);
+    const [one, other] = [newIp(), newIp()];
+    await times(5, () => signIn(email, wrongPassword, one));
+    expect(statusesOf(await times(3, () => signIn(email, wrongPassword, other)))).toEqual([429, 429, 429]);
+    expect(await countFor("wrong-passwords-from-ip", other)).toBe(3);
+  });
+
   test("a network that has nothing left cannot use an account up", async () => {
     const { email } = await signUp(stand);
     const ip = newIp();
