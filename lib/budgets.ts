@@ -27,6 +27,8 @@ export function readBudgets(env: EnvReader) {
     "reset-requests-from-ip": { limit: perIp, seconds: hour },
     "reset-mails": { limit: mails, seconds: hour },
     "verification-mails": { limit: mails, seconds: hour },
+    /** New passwords that an owner is told of. */
+    "password-changes": { limit: mails, seconds: hour },
     /** Confirmations to a new address. */
     "confirmation-mails": { limit: mails, seconds: hour },
     /** Changes that an old address is told of. */

@@ -109,6 +109,14 @@ export async function endSession(tx: Transaction, id: string, reason: EndReason)
   return ended?.userId;
 }
 
+/** @returns how many of the account's sessions ended within the last hour because two parties held their token */
+export async function stolenLately(tx: Transaction, userId: number): Promise<number> {
+  const statement = `select count(*)::int as stolen from sessions
+     where user_id = $1 and end_reason = 'reuse' and ended_at > now() - interval '1 hour'`;
+  const [row] = await tx.query<{ stolen: number }>(statement, [userId]);
+  return row?.stolen ?? 0;
+}
+
 /** One of the account's own. @returns whether there was such a one */
 export async function endOwnSession(tx: Transaction, userId: number, id: string): Promise<boolean> {
   return (await endWhere(tx, "ended-by-owner", `id = $2 and user_id = $3 and ${isLive}`, [id, userId])).length > 0;

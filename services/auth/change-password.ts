@@ -11,6 +11,7 @@ import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
 import { startSession } from "./start-session.ts";
 import { forgetAttempts } from "./throttling/password-attempts.ts";
+import { ofAddress } from "./throttling/subjects.ts";
 
 /** Somebody changes his password: everybody else is signed out, and he goes on with a session of the same kind. */
 export async function changePassword(
@@ -23,6 +24,8 @@ export async function changePassword(
   if (!before) throw new ServiceError("not_authenticated");
   checkAccountPassword(deps.config, "new_password", input.new_password, before);
   await demandPassword(deps, before, { field: "current_password", password: input.current_password }, actor);
+  // The owner is told by mail of each, and the address need not be his.
+  await deps.throttle.spend(actor, "password-changes", ofAddress(before.emailCanonical));
   const passwordHash = await deps.passwords.hash(input.new_password, actor);
   const tokens = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);

@@ -6,7 +6,7 @@ import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
-import { endSession, lockLiveSession, rotateSession } from "../../mixins/accounts/sessions.repository.ts";
+import { endSession, lockLiveSession, rotateSession, stolenLately } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -80,11 +80,15 @@ async function rotate(deps: AuthDeps, presented: PresentedToken, actor: Actor): 
   });
 }
 
+/** Of an hour. Whoever registered the address of a stranger could have him told without end. */
+const mostNotices = 3;
+
 /** One of two parties that hold the token is not the owner, who is told. */
 async function endStolenSession(tx: Transaction, account: Account, sessionId: string, actor: Actor): Promise<void> {
   await endSession(tx, sessionId, "reuse");
   const { id: subjectId, email: address, role, profile } = account;
   const data = { role, first_name: profile.firstName };
-  await queueMail(tx, { kind: "session-reuse", userId: subjectId, address, data });
+  if ((await stolenLately(tx, subjectId)) <= mostNotices)
+    await queueMail(tx, { kind: "session-reuse", userId: subjectId, address, data });
   await appendAudit(tx, "authn_token_reuse", actor, { subjectId, details: { session_id: sessionId } });
 }

@@ -10,6 +10,7 @@ import {
   stand,
   reset,
   confirmReset,
+  changePassword,
   current,
   newPassword,
   tooMany,
@@ -20,6 +21,8 @@ import {
   times,
   countFor,
 } from "./throttled.ts";
+
+const renew = "/api/v1/tokens/refresh/";
 
 describe("mails to one address", () => {
   test.each([
@@ -59,6 +62,40 @@ describe("mails to one address", () => {
     ]);
     await stand.query("update users set is_email_verified = true where id = $1", [id]);
     expect((await again()).json()["code"]).toBe("email_already_verified");
+  });
+
+  test("61 new passwords of one account: three an hour, each of which its address is told of", async () => {
+    const { id, client } = await signUp(stand);
+    const words = [
+      password,
+      newPassword,
+      "eight tricycles in the sun",
+      "nine unicycles in the fog",
+      "ten boats at sea",
+    ];
+    const answers = await times(4, (nth) =>
+      client.post(changePassword, { current_password: words[nth], new_password: words[nth + 1] }),
+    );
+    expect(statusesOf(answers)).toEqual([200, 200, 200, 429]);
+    expect(
+      await stand.query("select 1 from mails where user_id = $1 and kind = 'password-changed'", [id]),
+    ).toHaveLength(3);
+  });
+
+  test("61 five stolen sessions of one account: three mails, and five lines in the audit log", async () => {
+    const { id, email } = await signUp(stand);
+    await times(5, async () => {
+      const client = stand.client();
+      await signIn(email, password, newIp(), client);
+      const stolen = `refresh_token=${client.cookie("refresh_token") ?? ""}`;
+      expect(statusesOf(await times(2, () => client.post(renew)))).toEqual([200, 200]);
+      expect((await stand.client().post(renew, undefined, { headers: { cookie: stolen } })).status).toBe(401);
+    });
+    expect(await stand.query("select 1 from mails where user_id = $1 and kind = 'session-reuse'", [id])).toHaveLength(
+      3,
+    );
+    const lines = "select 1 from audit_log where subject_id = $1 and event = 'authn_token_reuse'";
+    expect(await stand.query(lines, [id])).toHaveLength(5);
   });
 
   test("a change of address: three times an hour, and three confirmations to one address", async () => {
