@@ -38,7 +38,9 @@ export function implement<C extends ServiceContract>(
         visibility: action.visibility,
         auth: action.auth,
         handler: async (ctx: Context<unknown, Meta>) => {
-          const { actor } = ctx.locals as Locals;
+          const { actor } = ctx.locals as Partial<Locals>;
+          // Without the middleware that decides who may what, nobody may anything.
+          if (!actor) throw new Error("the middleware `authorize` is not installed");
           const stream = ctx.stream instanceof Readable ? ctx.stream : undefined;
           try {
             return await handler(ctx.params, actor, stream);

@@ -36,6 +36,11 @@ describe("implement", () => {
     expect(Object.keys(actions)).toEqual(["greet", "ping"]);
   });
 
+  test("70 without the middleware that decides who may what, nothing is done", async () => {
+    const handler = actions["greet"]?.handler as unknown as (ctx: unknown) => Promise<string>;
+    await expect(handler({ params: { name: "Anna" }, locals: {} })).rejects.toThrow("`authorize` is not installed");
+  });
+
   test("a handler gets the parameters and the actor that the middleware left, not the one in meta", async () => {
     const handler = actions["greet"]?.handler as unknown as (ctx: Context) => Promise<string>;
     const ctx = {
