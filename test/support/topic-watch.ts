@@ -57,9 +57,9 @@ export interface IdRange {
 }
 
 export async function reserveIds(database: Queried): Promise<IdRange> {
-  // Of 2,000 larger ranges two tests of a run had the same one now and then.
-  const size = 10_000;
-  const from = randomInt(100, 200_000) * size;
+  // Enough for an hour of chaos. Of 2,000 larger ranges two tests of a run had the same one now and then.
+  const size = 100_000;
+  const from = randomInt(1, 20_000) * size;
   await database.query(`alter table users alter column id restart with ${from}`);
   return { from, below: from + size };
 }
