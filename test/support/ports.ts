@@ -9,10 +9,14 @@ const [first, count] = [10_100, 10_000];
 /** Jest numbers its workers from 1: no two of them choose from the same ports. */
 const share = first + count * ((Number(process.env["JEST_WORKER_ID"] ?? 1) - 1) % 2);
 
-/** A port that was free a moment ago. */
+const given = new Set<number>();
+
+/** A port that was free a moment ago, and that this test file has not been given before: three nodes start at once. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = share + randomInt(count);
+    if (given.has(port)) continue;
+    given.add(port);
     if (await isFree(port)) return port;
   }
 }
