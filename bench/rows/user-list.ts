@@ -5,6 +5,7 @@ import { systemClock } from "../../lib/clock.ts";
 import { loadConfig } from "../../lib/config.ts";
 import { keyRing } from "../../lib/keys.ts";
 import { silentLog } from "../../lib/log.ts";
+import { system } from "../../lib/principal.ts";
 import { openDatabase } from "../../mixins/database/database.ts";
 import { migrate } from "../../mixins/database/migrate.ts";
 import { embeddedDefaults } from "../../mixins/embedded/defaults.ts";
@@ -30,8 +31,15 @@ export const userList: Row = async (log) => {
   await seedAccounts(config.database, users);
   const db = openDatabase(config.database, silentLog, { name: "bench", connections: 2 });
   const cursorKeys = keyRing(config.secrets, "cursor");
-  const deps = { config, db, cursorKeys, clock: systemClock, securityLog: () => undefined };
-  const list = (query: object) => listUsers(deps, { limit: pageSize, ...query });
+  const deps = {
+    config,
+    db,
+    cursorKeys,
+    clock: systemClock,
+    securityLog: () => undefined,
+    reads: { tell: () => undefined },
+  };
+  const list = (query: object) => listUsers(deps, { limit: pageSize, ...query }, system);
   const timed = async (query: object): Promise<number> => {
     const begin = performance.now();
     await list(query);

@@ -67,6 +67,7 @@ export async function countModerators(sql: Sql): Promise<number> {
 
 export interface Credentials {
   readonly id: number;
+  readonly emailCanonical: string;
   readonly passwordHash: string;
   readonly isActive: boolean;
   /** Raised by every change of the password; the same password under a new hash leaves it as it is. */
@@ -79,7 +80,8 @@ export async function findCredentials(
 ): Promise<Credentials | undefined> {
   const [where, value] = "id" in by ? ["id", by.id] : ["email_canonical", by.canonicalEmail];
   const [credentials] = await sql.query<Credentials>(
-    `select id, password_hash as "passwordHash", is_active as "isActive", session_epoch as "sessionEpoch"
+    `select id, email_canonical as "emailCanonical", password_hash as "passwordHash", is_active as "isActive",
+       session_epoch as "sessionEpoch"
      from users where ${where} = $1`,
     [value],
   );

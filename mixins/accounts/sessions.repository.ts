@@ -51,6 +51,8 @@ export interface LockedSession {
   readonly browserSession: boolean;
   /** Seconds since the refresh token was rotated, by the database's clock. */
   readonly secondsSinceRotation: number;
+  /** Seconds for which it may still be used, however often. */
+  readonly secondsLeft: number;
 }
 
 const isLive = "ended_at is null and idle_expires_at > now() and expires_at > now()";
@@ -59,7 +61,8 @@ const isLive = "ended_at is null and idle_expires_at > now() and expires_at > no
 export async function lockLiveSession(tx: Transaction, id: string): Promise<LockedSession | undefined> {
   const [session] = await tx.query<LockedSession>(
     `select id, user_id as "userId", refresh_hash as "refreshHash", previous_refresh_hash as "previousRefreshHash",
-       browser_session as "browserSession", extract(epoch from now() - rotated_at)::float8 as "secondsSinceRotation"
+       browser_session as "browserSession", extract(epoch from now() - rotated_at)::float8 as "secondsSinceRotation",
+       extract(epoch from expires_at - now())::float8 as "secondsLeft"
      from sessions where id = $1 and ${isLive} for update`,
     [id],
   );

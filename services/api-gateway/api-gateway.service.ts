@@ -4,7 +4,7 @@ import { system } from "../../lib/principal.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import { createAccessGuard } from "../../mixins/access-guard/access-guard.ts";
-import { flushMs } from "../../mixins/audit/refusals.ts";
+import { flushMs } from "../../mixins/audit/audit-buffer.ts";
 import type { Node } from "../../mixins/node.ts";
 import { authContract } from "../auth/auth.contract.ts";
 import { eventsContract } from "../events/events.contract.ts";

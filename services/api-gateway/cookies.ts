@@ -33,6 +33,10 @@ export function signInCookies(tokens: SessionTokens, secure: boolean): string[] 
   ];
 }
 
+/** For whoever has set a new password by a mailed link, which signs nobody in. */
+export const deviceCookie = (deviceId: string, secure: boolean): string =>
+  cookie(deviceName, deviceId, devicePath, secure, deviceMaxAgeSeconds);
+
 /** `Set-Cookie` values that sign a browser out. */
 export function signOutCookies(secure: boolean): string[] {
   return [

@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { call } from "../../lib/actions.ts";
 import type { Actor } from "../../lib/principal.ts";
 import { errorList, errorType, type ServiceError } from "../../lib/errors.ts";
-import { authContract } from "../auth/auth.contract.ts";
+import { authContract, type DeviceOnly } from "../auth/auth.contract.ts";
+import { deviceCookie } from "./cookies.ts";
 import { identify } from "./identify.ts";
 import type { Page } from "./openapi.ts";
 import { buttonPage, donePage, errorPage, formPage, type ButtonTexts } from "./pages.ts";
@@ -19,7 +20,7 @@ interface LinkPage extends ButtonTexts {
     link: Link,
     newPassword: string | undefined,
     actor: Actor,
-  ) => Promise<unknown>;
+  ) => Promise<DeviceOnly>;
 }
 
 /** Links that are opened by a person alone, each with one button. */
@@ -97,6 +98,7 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
     const params = { ...linkOf(request), ...passwordsOf(request) };
     return await sendOutcome(reply, call(deps.broker, authContract.verifyEmailByForm, params, actor), {
       companyName,
+      secureCookies: deps.secureCookies,
       done: "Your e-mail address has been verified. You can close this page.",
       again: (text) => formPage({ companyName, signedIn: false, text }),
     });
@@ -110,6 +112,7 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
       const { new_password } = passwordsOf(request);
       return await sendOutcome(reply, follow(deps.broker, linkOf(request), new_password, actor), {
         companyName,
+        secureCookies: deps.secureCookies,
         done: texts.done,
         again: (text) => buttonPage({ companyName, ...texts, text }),
       });
@@ -119,15 +122,17 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
 
 interface Outcome {
   readonly companyName: string;
+  readonly secureCookies: boolean;
   readonly done: string;
   /** The page to try again on, where what was typed is wrong and not the link. */
   readonly again: (text: string) => string;
 }
 
-async function sendOutcome(reply: FastifyReply, work: Promise<unknown>, outcome: Outcome): Promise<FastifyReply> {
-  const { companyName, done, again } = outcome;
+async function sendOutcome(reply: FastifyReply, work: Promise<DeviceOnly>, outcome: Outcome): Promise<FastifyReply> {
+  const { companyName, secureCookies, done, again } = outcome;
   try {
-    await work;
+    const { device_id } = await work;
+    if (device_id !== undefined) reply.header("set-cookie", deviceCookie(device_id, secureCookies));
   } catch (error) {
     const type = errorType(error);
     if (type === "not_found" || type === "invalid_link") {

@@ -3,15 +3,15 @@ import { errorType } from "../../lib/errors.ts";
 import type { Sent } from "../../lib/contract.ts";
 import type { Actor } from "../../lib/principal.ts";
 import type { SecurityLog } from "../../lib/security-log.ts";
-import { Refusals } from "../../mixins/audit/refusals.ts";
+import { AuditBuffer } from "../../mixins/audit/audit-buffer.ts";
 import type { usersContract } from "../users/users.contract.ts";
 import type { Route } from "./routes.ts";
 
 type Reported = Sent<typeof usersContract.appendRefusals>;
 
 /** What is refused at the door. A gateway has no database: `users` writes it down, many at once. */
-export const openRefusals = (log: SecurityLog, send: (refusals: Reported) => Promise<unknown>): Refusals =>
-  new Refusals(log, async (entries) => {
+export const openRefusals = (log: SecurityLog, send: (refusals: Reported) => Promise<unknown>): AuditBuffer =>
+  new AuditBuffer(log, async (entries) => {
     await send({ entries: entries.map(asSent) });
   });
 
@@ -27,7 +27,7 @@ const asSent = ({ details: { route, code, suppressed }, ...entry }: AuditEntry) 
 
 /** Somebody is signed in and may not do this, wherever that was decided. */
 export function reportForbidden(
-  refusals: Refusals,
+  refusals: AuditBuffer,
   { method, path, action }: Route,
   actor: Actor,
   params: Readonly<Record<string, unknown>>,

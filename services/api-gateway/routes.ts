@@ -10,7 +10,7 @@ export type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 /** What a route makes of an action's result. */
 export interface Answer {
   readonly body: unknown;
-  readonly cookies?: { readonly signIn: SessionTokens } | "sign-out";
+  readonly cookies?: { readonly signIn: SessionTokens } | { readonly device: string | undefined } | "sign-out";
   /** Cursor of the next page, for the `Link` header. */
   readonly next?: string | null;
 }
@@ -140,7 +140,7 @@ export const routes: readonly Route[] = [
   route(
     ["POST", "/users/password-reset/confirm/"],
     authContract.resetPassword,
-    detail("The password has been changed"),
+    ({ device_id: device }) => ({ body: { detail: "The password has been changed" }, cookies: { device } }),
     { body: true, answers: detailRule },
   ),
   route(["GET", "/users/"], usersContract.list, ({ users, next }) => ({ body: users, next }), {

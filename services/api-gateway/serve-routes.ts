@@ -4,8 +4,8 @@ import { callByName, type CallOptions } from "../../lib/actions.ts";
 import type { Actor } from "../../lib/principal.ts";
 import type { Rule } from "../../lib/schema.ts";
 import type { AccessGuard } from "../../mixins/access-guard/access-guard.ts";
-import type { Refusals } from "../../mixins/audit/refusals.ts";
-import { signInCookies, signOutCookies } from "./cookies.ts";
+import type { AuditBuffer } from "../../mixins/audit/audit-buffer.ts";
+import { deviceCookie, signInCookies, signOutCookies } from "./cookies.ts";
 import { identify } from "./identify.ts";
 import { demandPermission } from "./permissions.ts";
 import { reportForbidden } from "./report-refusals.ts";
@@ -17,7 +17,7 @@ export interface GatewayDeps {
   readonly guard: AccessGuard;
   readonly secureCookies: boolean;
   readonly uploads: Uploads;
-  readonly refusals: Refusals;
+  readonly refusals: AuditBuffer;
 }
 
 /** Turns the table of routes into handlers: identify, collect the parameters, call the action, answer. */
@@ -93,10 +93,16 @@ async function sendAnswer(
   status: number,
   answer: Answer,
 ): Promise<FastifyReply> {
-  const { cookies } = answer;
-  if (cookies === "sign-out") reply.header("set-cookie", signOutCookies(deps.secureCookies));
-  else if (cookies) reply.header("set-cookie", signInCookies(cookies.signIn, deps.secureCookies));
+  const cookies = cookiesOf(answer, deps.secureCookies);
+  if (cookies.length > 0) reply.header("set-cookie", cookies);
   return await reply.code(status).send(answer.body);
+}
+
+function cookiesOf({ cookies }: Answer, secure: boolean): string[] {
+  if (cookies === undefined) return [];
+  if (cookies === "sign-out") return signOutCookies(secure);
+  if ("signIn" in cookies) return signInCookies(cookies.signIn, secure);
+  return cookies.device === undefined ? [] : [deviceCookie(cookies.device, secure)];
 }
 
 /** The JSON parser gives an object or refuses; without a body there is nothing to read. */

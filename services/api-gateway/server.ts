@@ -5,7 +5,7 @@ import type { Config } from "../../lib/config.ts";
 import { system } from "../../lib/principal.ts";
 import { ServiceError } from "../../lib/errors.ts";
 import type { Log } from "../../lib/log.ts";
-import type { Refusals } from "../../mixins/audit/refusals.ts";
+import type { AuditBuffer } from "../../mixins/audit/audit-buffer.ts";
 import { framingProblem } from "./framing.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { errorHandler, sendError } from "./on-error.ts";
@@ -55,7 +55,7 @@ export function recordRoutes(server: FastifyInstance): readonly ServedRoute[] {
 }
 
 /** An HTTP server with every rule that holds for all routes, and no route yet. */
-export function createServer(config: Config, log: Log, refusals: Refusals): FastifyInstance {
+export function createServer(config: Config, log: Log, refusals: AuditBuffer): FastifyInstance {
   const mayUse = originRule(config);
   const staticHeaders = securityHeaders(config.web.secureCookies);
   const server = Fastify({

@@ -16,6 +16,11 @@ const expiresSession = rule({
   description: "Cookies end with the browser's session, also after every refresh.",
 });
 
+/** Of whoever has shown that the account is his: no secret that opens anything (device-token.ts). */
+const deviceId = { ...token, optional: true } as const;
+const deviceRule = rule({ type: "object", strict: true, props: { device_id: deviceId } });
+export type DeviceOnly = InferRule<typeof deviceRule>;
+
 /** Secrets that the gateway puts into cookies; they are in no answer's body. */
 export const sessionTokensRule = rule({
   type: "object",
@@ -26,8 +31,7 @@ export const sessionTokensRule = rule({
     /** Seconds; null for cookies that end with the browser's session. */
     access_max_age: { type: "number", integer: true, nullable: true },
     refresh_max_age: { type: "number", integer: true, nullable: true },
-    /** Of whoever has just signed in: no secret that opens anything (device-token.ts). */
-    device_id: { ...token, optional: true },
+    device_id: deviceId,
   },
 });
 export type SessionTokens = InferRule<typeof sessionTokensRule>;
@@ -154,7 +158,7 @@ export const authContract = contract("auth", {
       /** Needed to take a change back: the password was known to whoever asked for it. */
       new_password: { ...newPasswordRule, optional: true },
     },
-    returns: nothing,
+    returns: deviceRule,
     errors: ["invalid_link", "not_found", "too_many_requests"],
   },
   changePassword: {
@@ -181,7 +185,7 @@ export const authContract = contract("auth", {
     auth: "none",
     unknown: "ignore",
     params: { token: link.token, new_password: newPasswordRule },
-    returns: nothing,
+    returns: deviceRule,
     errors: ["invalid_link", "too_many_requests"],
   },
   listSessions: {
@@ -239,7 +243,7 @@ export const authContract = contract("auth", {
       password: { ...passwordRule, optional: true },
       new_password: { ...newPasswordRule, optional: true },
     },
-    returns: nothing,
+    returns: deviceRule,
     errors: ["invalid_link", "not_found", "too_many_requests"],
   },
   health: {

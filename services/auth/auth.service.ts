@@ -2,7 +2,7 @@ import type { Context, ServiceSchema } from "moleculer";
 import type { Health } from "../../lib/health.ts";
 import { implement } from "../../lib/actions.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
-import { flushMs } from "../../mixins/audit/refusals.ts";
+import { flushMs } from "../../mixins/audit/audit-buffer.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { accessChanges, accessStates } from "./access.ts";
 import { authContract } from "./auth.contract.ts";

@@ -10,7 +10,7 @@ import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
 import { startSession } from "./start-session.ts";
-import { forgetAttempts } from "./throttling/password-attempts.ts";
+import { beginAnew } from "./throttling/password-attempts.ts";
 import { ofAddress } from "./throttling/subjects.ts";
 
 /** Somebody changes his password: everybody else is signed out, and he goes on with a session of the same kind. */
@@ -25,18 +25,28 @@ export async function changePassword(
   checkAccountPassword(deps.config, "new_password", input.new_password, before);
   await demandPassword(deps, before, { field: "current_password", password: input.current_password }, actor);
   // The owner is told by mail of each, and the address need not be his.
-  await deps.throttle.spend(actor, "password-changes", ofAddress(before.emailCanonical));
-  const passwordHash = await deps.passwords.hash(input.new_password, actor);
-  const tokens = await deps.db.transaction(async (tx) => {
+  const spent = await deps.throttle.spend(actor, "password-changes", ofAddress(before.emailCanonical));
+  const passwordHash = await hashOrTakeBack(deps, input.new_password, spent, actor);
+  const { tokens, changed } = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     const session = await lockLiveSession(tx, sessionId);
     if (!account?.isActive || !session) throw new ServiceError("session_ended");
     const changed = await setPassword(tx, account, passwordHash, "password");
     await queuePasswordNotice(tx, changed);
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId });
-    return await startSession(deps, tx, changed, actor, session.browserSession);
+    return { tokens: await startSession(deps, tx, changed, actor, session.browserSession), changed };
   });
-  await forgetAttempts(deps, before.emailCanonical, actor);
+  const device = await beginAnew(deps, changed, actor);
   deps.securityLog("authn_password_change", actor, { subject_id: userId });
-  return tokens;
+  return { ...tokens, ...device };
+}
+
+/** Where too many hashes wait nothing has been changed, and nobody is told. */
+async function hashOrTakeBack({ passwords, throttle }: AuthDeps, password: string, spent: string, actor: Actor) {
+  try {
+    return await passwords.hash(password, actor);
+  } catch (error) {
+    await throttle.takeBack([spent]).catch(() => undefined);
+    throw error;
+  }
 }

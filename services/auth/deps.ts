@@ -2,7 +2,7 @@ import type { Clock } from "../../lib/clock.ts";
 import type { Config } from "../../lib/config.ts";
 import type { KeyRing } from "../../lib/keys.ts";
 import type { SecurityLog } from "../../lib/security-log.ts";
-import type { Refusals } from "../../mixins/audit/refusals.ts";
+import type { AuditBuffer } from "../../mixins/audit/audit-buffer.ts";
 import type { Database } from "../../mixins/database/database.ts";
 import type { AbandonedCalls } from "./abandoned-calls.ts";
 import type { Passwords } from "./hashing/passwords.ts";
@@ -18,6 +18,6 @@ export interface AuthDeps {
   readonly keys: Readonly<Record<"access" | "refresh" | "oneTime" | "device", KeyRing>>;
   readonly securityLog: SecurityLog;
   /** For what is told outside of a transaction. */
-  readonly refusals: Refusals;
+  readonly refusals: AuditBuffer;
   readonly abandoned: AbandonedCalls;
 }

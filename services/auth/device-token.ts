@@ -2,27 +2,52 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import type { Key, KeyRing } from "../../lib/keys.ts";
 
 /**
- * Tells a device on which somebody has signed in before, so that a stranger's guesses do not lock the owner out: 16 bytes id
- * and 16 bytes tag, base64url. It opens nothing: its holder has a budget of wrong passwords of his own, for one account.
+ * Tells a device on which somebody has signed in before, so that a stranger's guesses do not lock the owner out: 16 bytes
+ * of id, 6 of the account's id, 4 of its session epoch and 16 of tag, base64url. It opens nothing: its holder has a budget
+ * of wrong passwords of his own, for one account, until that account gets a new password.
  */
 const idLength = 16;
+const userIdLength = 6;
+const epochLength = 4;
+const signedLength = idLength + userIdLength + epochLength;
 const tagLength = 16;
 
-const tagOf = (key: Key, canonicalEmail: string, id: Buffer): Buffer =>
-  createHmac("sha256", key.object).update(id).update(canonicalEmail).digest().subarray(0, tagLength);
-
-/** For whoever has just signed in; a device that has one already keeps its id. @param id hexadecimal */
-export function deviceToken(keys: KeyRing, canonicalEmail: string, id: string | undefined): string {
-  const bytes = id === undefined ? randomBytes(idLength) : Buffer.from(id, "hex");
-  return Buffer.concat([bytes, tagOf(keys.current, canonicalEmail, bytes)]).toString("base64url");
+/** Whoever knows the account's password as it is since this epoch. */
+interface DeviceOwner {
+  readonly id: number;
+  readonly sessionEpoch: number;
 }
 
-/** The device's id, hexadecimal; `undefined` when we did not make the token for this address. */
-export function readDeviceToken(keys: KeyRing, canonicalEmail: string, token: string | undefined): string | undefined {
-  if (token === undefined || !/^[A-Za-z0-9_-]{43}$/.test(token)) return undefined;
+export interface Device {
+  /** Hexadecimal. */
+  readonly id: string;
+  readonly userId: number;
+  readonly sessionEpoch: number;
+}
+
+const tagOf = (key: Key, signed: Buffer): Buffer =>
+  createHmac("sha256", key.object).update(signed).digest().subarray(0, tagLength);
+
+/** For whoever has just shown that the account is his. @param known the token that he came with: its id is kept */
+export function deviceToken(keys: KeyRing, owner: DeviceOwner, known: string | undefined): string {
+  const before = readDeviceToken(keys, known);
+  const signed = Buffer.alloc(signedLength);
+  (before?.userId === owner.id ? Buffer.from(before.id, "hex") : randomBytes(idLength)).copy(signed);
+  signed.writeUIntBE(owner.id, idLength, userIdLength);
+  signed.writeUInt32BE(owner.sessionEpoch, idLength + userIdLength);
+  return Buffer.concat([signed, tagOf(keys.current, signed)]).toString("base64url");
+}
+
+/** `undefined` when we did not make it. Whether its account is still in the same epoch only the account can tell. */
+export function readDeviceToken(keys: KeyRing, token: string | undefined): Device | undefined {
+  if (token === undefined || !/^[A-Za-z0-9_-]{56}$/.test(token)) return undefined;
   const bytes = Buffer.from(token, "base64url");
-  const id = bytes.subarray(0, idLength);
-  const tag = bytes.subarray(idLength, idLength + tagLength);
-  const ours = keys.all.some((key) => timingSafeEqual(tagOf(key, canonicalEmail, id), tag));
-  return ours ? id.toString("hex") : undefined;
+  const signed = bytes.subarray(0, signedLength);
+  const tag = bytes.subarray(signedLength);
+  if (!keys.all.some((key) => timingSafeEqual(tagOf(key, signed), tag))) return undefined;
+  return {
+    id: signed.toString("hex", 0, idLength),
+    userId: signed.readUIntBE(idLength, userIdLength),
+    sessionEpoch: signed.readUInt32BE(idLength + userIdLength),
+  };
 }

@@ -1,4 +1,4 @@
-import type { Params } from "../../lib/contract.ts";
+import type { Params, Result } from "../../lib/contract.ts";
 import { readEmailAddress } from "../../lib/email-address.ts";
 import { invalidFields, ServiceError } from "../../lib/errors.ts";
 import { readOneTimeToken } from "../../lib/one-time-token.ts";
@@ -21,16 +21,17 @@ import type { AuthDeps } from "./deps.ts";
 import { checkNewPassword } from "./password-policy.ts";
 import { queuePasswordNotice } from "./set-password.ts";
 import { attemptLink } from "./throttling/link-attempts.ts";
-import { forgetAttempts } from "./throttling/password-attempts.ts";
+import { beginAnew } from "./throttling/password-attempts.ts";
 
 type EmailLink = Params<typeof authContract.confirmEmail>;
+type Followed = Result<typeof authContract.confirmEmail>;
 
 /** Somebody follows the link to a new address, or the one by which the old address takes the change back. */
-export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Record<string, never>> {
+export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Followed> {
   return await attemptLink(deps, actor, () => follow(deps, link, actor));
 }
 
-async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Record<string, never>> {
+async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Followed> {
   const userId = decodeUserId(link.user_reference) ?? 0;
   const tokenId = readOneTimeToken(deps.keys.oneTime, link.purpose, link.token);
   const known = await findAccount(deps.db, userId);
@@ -49,9 +50,8 @@ async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Re
     await appendAudit(tx, "authn_password_change", actor, { subjectId: userId, details: { by: link.purpose } });
     return after;
   });
-  if (secured) await forgetAttempts(deps, secured.emailCanonical, actor);
   deps.securityLog("user_updated", actor, { subject_id: userId, change: link.purpose });
-  return {};
+  return secured ? await beginAnew(deps, secured, actor) : {};
 }
 
 /** Whoever asked for the change gave the password: it is no longer the owner's alone, so the owner sets a new one. */

@@ -4,7 +4,7 @@ import { keyRing } from "../../lib/keys.ts";
 import type { Log } from "../../lib/log.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import { appendAuditEntries } from "../../mixins/accounts/audit.repository.ts";
-import { Refusals } from "../../mixins/audit/refusals.ts";
+import { AuditBuffer } from "../../mixins/audit/audit-buffer.ts";
 import type { Database, Sql } from "../../mixins/database/database.ts";
 import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -25,7 +25,7 @@ export function openAuth(
   chores: Sql = db,
 ): AuthDeps {
   const securityLog = createSecurityLog(log);
-  const refusals = new Refusals(securityLog, (entries) => appendAuditEntries(chores, entries));
+  const refusals = new AuditBuffer(securityLog, (entries) => appendAuditEntries(chores, entries));
   return {
     config,
     clock,

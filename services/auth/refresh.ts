@@ -65,7 +65,7 @@ async function rotate(deps: AuthDeps, presented: PresentedToken, actor: Actor): 
     const account = await findAccount(tx, session.userId);
     if (!account?.isActive) return {};
     const next = successorOf(deps.keys.refresh, presented);
-    const tokens = sessionTokens(deps, account, next, session.browserSession);
+    const tokens = sessionTokens(deps, account, next, session);
     if (timingSafeEqual(presented.hash, session.refreshHash)) {
       await rotateSession(tx, session.id, next.hash, deps.config.refreshTokenTtl);
       return { tokens, event: "session_renewed", subjectId: account.id };

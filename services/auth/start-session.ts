@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { signAccessToken } from "../../lib/access-token.ts";
 import type { Actor } from "../../lib/principal.ts";
-import { insertSession } from "../../mixins/accounts/sessions.repository.ts";
+import { insertSession, type LockedSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
-import { deviceToken, readDeviceToken } from "./device-token.ts";
+import { deviceToken } from "./device-token.ts";
 import { firstRefreshToken, type RefreshToken } from "./refresh-token.ts";
 
 interface SessionOwner {
@@ -19,15 +19,15 @@ const maxUserAgent = 256;
 export async function startSession(
   deps: AuthDeps,
   tx: Transaction,
-  owner: SessionOwner & { readonly emailCanonical: string },
+  owner: SessionOwner,
   actor: Actor,
   browserSession: boolean,
 ): Promise<SessionTokens> {
   const refresh = firstRefreshToken(deps.keys.refresh, randomUUID());
   await insertSessionOf(deps, tx, owner, refresh, actor, browserSession);
-  const known = readDeviceToken(deps.keys.device, owner.emailCanonical, actor.device);
-  const device_id = deviceToken(deps.keys.device, owner.emailCanonical, known);
-  return { ...sessionTokens(deps, owner, refresh, browserSession), device_id };
+  const device_id = deviceToken(deps.keys.device, owner, actor.device);
+  const session = { browserSession, secondsLeft: deps.config.sessionMaxAge };
+  return { ...sessionTokens(deps, owner, refresh, session), device_id };
 }
 
 /** A session that is continued with this refresh token, unless there is one with its id. */
@@ -51,17 +51,20 @@ export async function insertSessionOf(
   });
 }
 
+/** Neither token outlives its session. */
 export function sessionTokens(
   { config, keys, clock }: AuthDeps,
   owner: SessionOwner,
   refresh: RefreshToken,
-  browserSession: boolean,
+  { browserSession, secondsLeft }: Pick<LockedSession, "browserSession" | "secondsLeft">,
 ): SessionTokens {
+  const refreshTtl = Math.min(config.refreshTokenTtl, Math.max(1, Math.floor(secondsLeft)));
+  const accessTtl = Math.min(config.accessTokenTtl, refreshTtl);
   const claims = { userId: owner.id, sessionId: refresh.sessionId, epoch: owner.sessionEpoch };
   return {
-    access_token: signAccessToken(keys.access, clock, config.accessTokenTtl, claims),
+    access_token: signAccessToken(keys.access, clock, accessTtl, claims),
     refresh_token: refresh.text,
-    access_max_age: browserSession ? null : config.accessTokenTtl,
-    refresh_max_age: browserSession ? null : config.refreshTokenTtl,
+    access_max_age: browserSession ? null : accessTtl,
+    refresh_max_age: browserSession ? null : refreshTtl,
   };
 }

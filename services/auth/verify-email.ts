@@ -1,4 +1,4 @@
-import type { Params } from "../../lib/contract.ts";
+import type { Params, Result } from "../../lib/contract.ts";
 import { ServiceError } from "../../lib/errors.ts";
 import { readOneTimeToken } from "../../lib/one-time-token.ts";
 import type { Actor } from "../../lib/principal.ts";
@@ -16,10 +16,11 @@ import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice, setPassword } from "./set-password.ts";
 import { attemptLink } from "./throttling/link-attempts.ts";
-import { forgetAttempts } from "./throttling/password-attempts.ts";
+import { beginAnew } from "./throttling/password-attempts.ts";
 
 type Link = Params<typeof authContract.verifyEmail>;
 type Form = Params<typeof authContract.verifyEmailByForm>;
+type Verified = Result<typeof authContract.verifyEmailByForm>;
 
 /** The front end follows a mailed link. */
 export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Promise<Record<string, never>> {
@@ -30,7 +31,7 @@ export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Pro
  * A person opens a mailed link in a browser. Whoever holds the account's session just confirms. Everybody else shows that
  * the password is his, or sets a new one: it may have been registered by a stranger, who must not keep his way in.
  */
-export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor): Promise<Record<string, never>> {
+export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor): Promise<Verified> {
   return await attemptLink(deps, actor, async () => {
     const linked = await readLink(deps, form);
     if (form.new_password !== undefined) return await verifyAndTakeOver(deps, linked, form.new_password, actor);
@@ -62,18 +63,19 @@ async function verify(deps: AuthDeps, linked: Linked, actor: Actor): Promise<Rec
   return {};
 }
 
-async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: string, actor: Actor) {
-  const { id, emailCanonical } = linked.account;
+async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: string, actor: Actor): Promise<Verified> {
+  const { id } = linked.account;
   checkAccountPassword(deps.config, "new_password", password, linked.account);
   const passwordHash = await deps.passwords.hash(password, actor);
-  await deps.db.transaction(async (tx) => {
+  const changed = await deps.db.transaction(async (tx) => {
     const verified = await confirm(tx, linked, actor);
-    await queuePasswordNotice(tx, await setPassword(tx, verified, passwordHash, "registration-disowned"));
+    const secured = await setPassword(tx, verified, passwordHash, "registration-disowned");
+    await queuePasswordNotice(tx, secured);
     await appendAudit(tx, "authn_password_change", actor, { subjectId: id, details: { by: "disowned registration" } });
+    return secured;
   });
-  await forgetAttempts(deps, emailCanonical, actor);
   deps.securityLog("authn_password_change", actor, { subject_id: id, by: "disowned registration" });
-  return {};
+  return await beginAnew(deps, changed, actor);
 }
 
 /** Uses the link up and marks the address, if it is still the one that the link was mailed to. */

@@ -1,6 +1,7 @@
 import type { Params, Result } from "../../lib/contract.ts";
 import { sealCursor, openCursor } from "../../lib/cursor.ts";
 import { invalidFields } from "../../lib/errors.ts";
+import type { Actor } from "../../lib/principal.ts";
 import type { Role } from "../../lib/roles.ts";
 import { fullView } from "../../mixins/accounts/account.ts";
 import type { UsersDeps } from "./deps.ts";
@@ -11,7 +12,11 @@ type Query = Params<typeof usersContract.list>;
 const minSearch = 3;
 
 /** A moderator goes through the accounts, page by page: moderators left out, ordered by id or by the term found. */
-export async function listUsers(deps: UsersDeps, query: Query): Promise<Result<typeof usersContract.list>> {
+export async function listUsers(
+  deps: UsersDeps,
+  query: Query,
+  actor: Actor,
+): Promise<Result<typeof usersContract.list>> {
   const after = query.after === undefined ? undefined : (openCursor(deps.cursorKeys, query.after) as Position);
   const filter = {
     role: query.role?.toUpperCase() as Role | undefined,
@@ -24,6 +29,8 @@ export async function listUsers(deps: UsersDeps, query: Query): Promise<Result<t
     query.search === undefined
       ? await listAccounts(deps.db, filter, after, limit)
       : await searchAccounts(deps.db, readSearch(query.search), filter, after, limit);
+  const filters = Object.keys(query).filter((name) => name !== "limit");
+  deps.reads.tell("sensitive_read", actor, { details: { object: "accounts", filters } });
   const page = found.slice(0, query.limit);
   const last = found.length > page.length ? page.at(-1) : undefined;
   const position: Position | undefined = last && { id: last.id, ...(last.term !== undefined && { term: last.term }) };

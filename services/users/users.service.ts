@@ -2,8 +2,10 @@ import { join } from "node:path";
 import type { ServiceSchema } from "moleculer";
 import { implement } from "../../lib/actions.ts";
 import { keyRing } from "../../lib/keys.ts";
+import { repeat, type Loop } from "../../lib/repeat.ts";
 import { createSecurityLog } from "../../lib/security-log.ts";
 import { createAccountReader } from "../../mixins/account-cache/create-account-reader.ts";
+import { AuditBuffer, flushMs } from "../../mixins/audit/audit-buffer.ts";
 import { appendAuditEntries } from "../../mixins/accounts/audit.repository.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { changePicture } from "./change-picture.ts";
@@ -24,6 +26,9 @@ export default function usersService(node: Node): ServiceSchema {
   const renderer = createRenderer();
   const db = openServiceDatabase(node, "users", 5);
   const { accounts, mixin } = createAccountReader(node, db);
+  const securityLog = createSecurityLog(log);
+  const reads = new AuditBuffer(securityLog, (entries) => appendAuditEntries(db, entries));
+  let writing: Loop | undefined;
   const deps: PictureDeps & ViewDeps = {
     config,
     clock,
@@ -31,7 +36,8 @@ export default function usersService(node: Node): ServiceSchema {
     accounts,
     cursorKeys: keyRing(config.secrets, "cursor"),
     log,
-    securityLog: createSecurityLog(log),
+    securityLog,
+    reads,
     renderPicture: createRenderQueue((file) => renderer.render(file)),
     storage: localFolder(join(config.dataDir, "media", "avatars")),
   };
@@ -41,7 +47,7 @@ export default function usersService(node: Node): ServiceSchema {
     actions: implement(usersContract, {
       current: (_, actor) => currentUser(deps, actor),
       view: ({ id }, actor) => viewUser(deps, id, actor),
-      list: (query) => listUsers(deps, query),
+      list: (query, actor) => listUsers(deps, query, actor),
       replace: (changes, actor) => moderateUser(deps, changes, actor),
       update: (changes, actor) => moderateUser(deps, changes, actor),
       changeOwnPicture: (_, actor, upload) => changePicture(deps, { id: actor.principal?.userId ?? 0, upload }, actor),
@@ -54,8 +60,14 @@ export default function usersService(node: Node): ServiceSchema {
       health: () => accounts.health(),
       picture: async ({ name }) => (await deps.storage.read(name))?.toString("base64") ?? null,
     }),
-    started: () => sweep(deps),
+    started: () => {
+      sweep(deps);
+      writing = repeat("the audit log", log, flushMs, () => reads.flush());
+    },
     stopped: async () => {
+      await writing?.stop();
+      // What cannot be written any more stands in the log.
+      await reads.close().catch(() => undefined);
       renderer.close();
       await deps.db.close();
     },

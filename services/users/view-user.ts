@@ -15,7 +15,10 @@ export async function viewUser(deps: ViewDeps, id: number, actor: Actor): Promis
   const account = await deps.accounts.find(id);
   if (!account) throw new ServiceError("not_found");
   const { principal } = actor;
+  const isOwn = principal?.userId === id;
   const isModerator = principal?.role === "MO" && principal.verified;
-  if (isModerator || principal?.userId === id) return fullView(account, deps.config.publicUrl, deps.clock.now());
+  if (isModerator && !isOwn)
+    deps.reads.tell("sensitive_read", actor, { subjectId: id, details: { object: "account" } });
+  if (isModerator || isOwn) return fullView(account, deps.config.publicUrl, deps.clock.now());
   return publicView(account, deps.config.publicUrl);
 }

@@ -176,6 +176,22 @@ describe("POST /tokens/refresh/", () => {
     expect((await client.get("/api/v1/users/current/")).status).toBe(401);
   });
 
+  test("shortly before the session's end: neither token outlives it", async () => {
+    const { id, client } = await signUp(stand);
+    await stand.query("update sessions set expires_at = now() + interval '10 minutes' where user_id = $1", [id]);
+    const answer = await client.post(refresh);
+    expect(answer.status).toBe(200);
+    const [access, next] = setCookiesOf(answer);
+    const { exp, iat } = JSON.parse(Buffer.from(access?.value.split(".")[1] ?? "", "base64url").toString()) as {
+      exp: number;
+      iat: number;
+    };
+    for (const seconds of [exp - iat, access?.attributes["Max-Age"], next?.attributes["Max-Age"]].map(Number)) {
+      expect(seconds).toBeLessThanOrEqual(600);
+      expect(seconds).toBeGreaterThan(570);
+    }
+  });
+
   test("the cookies of two accounts: refused, and neither session is touched", async () => {
     const [one, other] = [await signUp(stand), await signUp(stand)];
     const mixed = cookie(`access_token=${one.token}; refresh_token=${other.client.cookie("refresh_token") ?? ""}`);

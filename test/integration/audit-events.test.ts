@@ -264,6 +264,16 @@ const stories: readonly Story[] = [
     rows: [["sensitive_read", "moderator", "self", { object: "audit_log", filters: ["subject"] }]],
   },
   {
+    name: "a moderator who looks at an account",
+    happens: ({ id }) => moderator.client.get(`/api/v1/users/${id}/`),
+    rows: [["sensitive_read", "moderator", "self", { object: "account" }]],
+  },
+  {
+    name: "a moderator who goes through the accounts",
+    happens: () => moderator.client.get("/api/v1/users/?role=cu&search=anna&limit=5"),
+    rows: [["sensitive_read", "moderator", null, { object: "accounts", filters: ["role", "search"] }]],
+  },
+  {
     name: "registering",
     happens: () => service.client().post("/api/v1/users/couriers/", registration()),
     rows: [["user_created", null, "other", { role: "CO" }]],

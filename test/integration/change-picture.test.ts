@@ -43,6 +43,7 @@ const depsWith = (changes: Partial<PictureDeps> = {}): PictureDeps => ({
   cursorKeys: keyRing(service.config.secrets, "cursor"),
   log,
   securityLog: () => undefined,
+  reads: { tell: () => undefined },
   // Another one each time.
   renderPicture: () => Promise.resolve(Buffer.from(`picture ${++pictures}`)),
   storage: localFolder(folder),

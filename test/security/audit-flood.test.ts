@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "@jest/globals";
 import { said, signUp } from "../contract/accounts.ts";
 import { eventually } from "../support/eventually.ts";
 import { password, uniqueEmail } from "../support/people.ts";
@@ -9,9 +9,12 @@ let stand: TestStand;
 let running: ServiceProcess;
 beforeAll(async () => {
   stand = await createStand();
+});
+beforeEach(async () => {
   running = startProcess(stand.env);
   await running.ready();
 });
+afterEach(() => running.kill());
 afterAll(() => stand.stop());
 
 const login = "/api/v1/tokens/";
@@ -37,6 +40,18 @@ const told = async (event: string): Promise<Told | undefined> => {
   );
   return row;
 };
+
+test("16.3.2 who is signed in and refused a thousand times hides nothing of what others try", async () => {
+  const [noisy, quiet] = [await signUp(stand), await signUp(stand)];
+  await flood(1000, () => noisy.client.get("/api/v1/audit/"));
+  expect((await quiet.client.get("/api/v1/audit/")).status).toBe(403);
+  const refused = (by: number) =>
+    stand.query("select 1 from audit_log where event = 'authz_fail' and actor_id = $1", [by]);
+  await eventually("the other one's is written down", async () =>
+    (await refused(quiet.id)).length > 0 ? true : undefined,
+  );
+  expect((await refused(noisy.id)).length).toBeLessThan(100);
+});
 
 test("an anonymous flood fills no table, hides no guess at a known account, and is counted to the last one", async () => {
   const { email, id, client } = await signUp(stand);

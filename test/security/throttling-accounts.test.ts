@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { randomBytes } from "node:crypto";
 import { encodeUserId } from "../../lib/user-reference.ts";
-import { mailedLink, said, setCookiesOf, signUp, submitForm, tokenOf } from "../contract/accounts.ts";
+import { mailedLink, said, setCookiesOf, signUp, submitForm, tokenOf, type Person } from "../contract/accounts.ts";
 import type { Answer } from "../support/client.ts";
-import { password, uniqueEmail } from "../support/people.ts";
+import { password, registration, uniqueEmail } from "../support/people.ts";
 import {
   stand,
   login,
@@ -209,6 +209,79 @@ describe("a device's cookie", () => {
         429,
       ]);
     }
+  });
+
+  /** The client has signed in; afterwards its password is another one, and a stranger has used the account's budget up. */
+  const waysToANewPassword: [string, (person: Person) => Promise<unknown>][] = [
+    [
+      "set by a mailed link",
+      async ({ email }) => {
+        await stand.client().post(reset, { email }, from(newIp()));
+        const token = tokenOf(await mailedLink(stand, "reset-password", email));
+        return await stand.client().post(confirmReset, { token, new_password: newPassword }, from(newIp()));
+      },
+    ],
+    [
+      "changed on another device",
+      async ({ email }) => {
+        const other = stand.client();
+        await signIn(email, password, newIp(), other);
+        return await other.post(changePassword, { current_password: password, new_password: newPassword });
+      },
+    ],
+    [
+      "set by whoever owns the address and never registered",
+      async ({ email }) => submitForm(stand, await mailedLink(stand, "verify", email), { new_password: newPassword }),
+    ],
+  ];
+  test.each(waysToANewPassword)(
+    "32 27 after a new password, %s, all that were kept are a stranger's",
+    async (_, change) => {
+      const person = await signUp(stand);
+      const { email } = person;
+      const kept = [person.client.cookie("device_id") ?? ""];
+      for (let nth = 0; nth < 3; nth++) {
+        const device = stand.client();
+        await signIn(email, password, newIp(), device);
+        kept.push(device.cookie("device_id") ?? "");
+      }
+      expect(await change(person)).toMatchObject({ status: 200 });
+      const guesses = kept.flatMap((device) =>
+        Array.from({ length: 5 }, () => withDevice(email, device, wrongPassword)),
+      );
+      const answers = statusesOf(await Promise.all(guesses));
+      expect(answers.filter((status) => status === 401)).toHaveLength(5);
+      expect(answers.filter((status) => status === 429)).toHaveLength(15);
+    },
+  );
+
+  test("32 whoever set a new password by a mailed link signs in, though a stranger goes on", async () => {
+    const { email } = await signUp(stand);
+    await exhaust(email);
+    await stand.client().post(reset, { email }, from(newIp()));
+    const token = tokenOf(await mailedLink(stand, "reset-password", email));
+    const owner = stand.client();
+    const answer = await owner.post(confirmReset, { token, new_password: newPassword }, from(newIp()));
+    expect([answer.status, owner.cookie("access_token"), owner.cookie("refresh_token")]).toEqual([
+      200,
+      undefined,
+      undefined,
+    ]);
+    await exhaust(email);
+    expect((await signIn(email, newPassword)).status).toBe(429);
+    expect((await signIn(email, newPassword, newIp(), owner)).status).toBe(200);
+  });
+
+  test("32 a device stays known when the account's address changes, and is nobody's at the next owner of the old one", async () => {
+    const { email, id, client } = await signUp(stand);
+    const moved = uniqueEmail("moved");
+    await stand.query("update users set email = $2, email_canonical = $2 where id = $1", [id, moved]);
+    const next = await stand.client().post("/api/v1/users/customers/", registration({ email }), from(newIp()));
+    expect(next.status).toBe(201);
+    await exhaust(email);
+    await exhaust(moved);
+    const device = client.cookie("device_id") ?? "";
+    expect([(await withDevice(moved, device)).status, (await withDevice(email, device)).status]).toEqual([200, 429]);
   });
 
   test("two devices of an account have a budget each", async () => {

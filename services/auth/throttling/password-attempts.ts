@@ -1,7 +1,9 @@
 import { blockSeconds, inARow } from "../../../lib/budgets.ts";
 import type { Actor } from "../../../lib/principal.ts";
+import type { Account } from "../../../mixins/accounts/account.ts";
+import { findCredentials } from "../../../mixins/accounts/accounts.repository.ts";
 import type { AuthDeps } from "../deps.ts";
-import { readDeviceToken } from "../device-token.ts";
+import { deviceToken, readDeviceToken } from "../device-token.ts";
 import { ofAddress, ofNetwork } from "./subjects.ts";
 import { keyOf } from "./throttle.ts";
 
@@ -25,7 +27,7 @@ interface Compared<T> {
  * their own instead, so that neither a stranger nor a bad neighbour locks the owner out.
  * @param compare an unknown address is a wrong password, an inactive account another
  * @returns `undefined` for a wrong one
- * @throws ServiceError `too_many_requests`, before anything is looked up
+ * @throws ServiceError `too_many_requests`, before what was typed is looked up
  */
 export async function attemptPassword<T extends object>(
   deps: AuthDeps,
@@ -34,7 +36,7 @@ export async function attemptPassword<T extends object>(
   compare: () => Promise<Compared<T>>,
 ): Promise<T | undefined> {
   const { throttle } = deps;
-  const { subject, isOwners } = subjectOf(deps, claim, actor);
+  const { subject, isOwners } = await subjectOf(deps, claim, actor);
   // The network first: one that has nothing left cannot use up accounts.
   const fromIp = isOwners ? [] : [await throttle.spend(actor, "wrong-passwords-from-ip", ofNetwork(actor))];
   const own = subject === undefined ? [] : [await throttle.spend(actor, "wrong-passwords", subject)];
@@ -53,20 +55,44 @@ export async function attemptPassword<T extends object>(
   return compared.right;
 }
 
-/** A new password counts: whoever owns the account may try it, whatever was tried before. */
-export async function forgetAttempts(deps: AuthDeps, canonicalEmail: string, actor: Actor): Promise<void> {
-  const strangers = ofAddress(canonicalEmail);
-  const { subject = strangers } = subjectOf(deps, { canonicalEmail }, actor);
+/**
+ * A new password counts: whoever owns the account may try it, whatever was tried before.
+ * @param account as it stands then
+ * @returns what his device shows from now on, so that a stranger who goes on does not lock him out again
+ */
+export async function beginAnew(
+  deps: AuthDeps,
+  account: Pick<Account, "id" | "emailCanonical" | "sessionEpoch">,
+  actor: Actor,
+): Promise<{ device_id: string }> {
+  const strangers = ofAddress(account.emailCanonical);
+  const device = readDeviceToken(deps.keys.device, actor.device);
+  const subjects = device?.userId === account.id ? [strangers, ofOwner(strangers, device.id)] : [strangers];
   // The password has been changed already: that this fails changes nothing about it.
-  await deps.throttle.forget([...keysOf(strangers), ...keysOf(subject)]).catch(() => undefined);
+  await deps.throttle.forget(subjects.flatMap(keysOf)).catch(() => undefined);
+  return { device_id: deviceToken(deps.keys.device, account, actor.device) };
 }
 
-function subjectOf({ keys }: AuthDeps, { canonicalEmail, sessionId }: Claim, actor: Actor) {
+async function subjectOf(deps: AuthDeps, { canonicalEmail, sessionId }: Claim, actor: Actor) {
   if (canonicalEmail === undefined) return { subject: undefined, isOwners: false };
   const account = ofAddress(canonicalEmail);
-  const owners = readDeviceToken(keys.device, canonicalEmail, actor.device) ?? sessionId;
-  return { subject: owners === undefined ? account : `${account}:${owners}`, isOwners: owners !== undefined };
+  const owners = (await knownDevice(deps, canonicalEmail, actor)) ?? sessionId;
+  return { subject: owners === undefined ? account : ofOwner(account, owners), isOwners: owners !== undefined };
 }
+
+/**
+ * The device's id, if it is one of the account's since its last password: whoever kept the cookie of another time is a
+ * stranger. Looked up is whose cookie it is and not what was typed, which nobody learns anything about.
+ */
+async function knownDevice({ db, keys }: AuthDeps, canonicalEmail: string, actor: Actor): Promise<string | undefined> {
+  const device = readDeviceToken(keys.device, actor.device);
+  if (!device) return undefined;
+  const owner = await findCredentials(db, { id: device.userId });
+  const isKnown = owner?.emailCanonical === canonicalEmail && owner.sessionEpoch === device.sessionEpoch;
+  return isKnown ? device.id : undefined;
+}
+
+const ofOwner = (account: string, owners: string): string => `${account}:${owners}`;
 
 const rowOf = (subject: string): string => keyOf("wrong-passwords-in-a-row", subject);
 const keysOf = (subject: string): string[] => [keyOf("wrong-passwords", subject), rowOf(subject)];

@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { BudgetName, Budgets } from "../../../lib/budgets.ts";
 import { ServiceError } from "../../../lib/errors.ts";
 import type { Actor } from "../../../lib/principal.ts";
-import type { Refusals } from "../../../mixins/audit/refusals.ts";
+import type { AuditBuffer } from "../../../mixins/audit/audit-buffer.ts";
 import type { Count, Counters } from "./counters/counters.ts";
 
 /** Whoever was refused is refused again from memory for so long: a flood costs no statements and writes no log. */
@@ -16,11 +16,11 @@ export const keyOf = (budget: BudgetName | "wrong-passwords-in-a-row", subject: 
 export class Throttle {
   readonly budgets: Budgets;
   readonly counters: Counters;
-  readonly #refusals: Pick<Refusals, "tell">;
+  readonly #refusals: Pick<AuditBuffer, "tell">;
   /** Key -> milliseconds of `performance.now()` until which it has no budget. */
   readonly #refused = new LRUCache<string, number>({ max: maxRefused, ttl: refusedMs });
 
-  constructor(budgets: Budgets, counters: Counters, refusals: Pick<Refusals, "tell">) {
+  constructor(budgets: Budgets, counters: Counters, refusals: Pick<AuditBuffer, "tell">) {
     this.budgets = budgets;
     this.counters = counters;
     this.#refusals = refusals;

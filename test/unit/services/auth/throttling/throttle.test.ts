@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { ServiceError } from "../../../../../lib/errors.ts";
 import { createSecurityLog } from "../../../../../lib/security-log.ts";
-import { Refusals } from "../../../../../mixins/audit/refusals.ts";
+import { AuditBuffer } from "../../../../../mixins/audit/audit-buffer.ts";
 import type { Counters } from "../../../../../services/auth/throttling/counters/counters.ts";
 import { Throttle } from "../../../../../services/auth/throttling/throttle.ts";
 import { actor, config, memoryLog, rejection } from "../../../helpers.ts";
@@ -26,7 +26,7 @@ function throttleOver(resetMs: number) {
   const throttle = new Throttle(
     config().budgets,
     counters,
-    new Refusals(createSecurityLog(log), () => Promise.resolve()),
+    new AuditBuffer(createSecurityLog(log), () => Promise.resolve()),
   );
   const spend = () => throttle.spend(actor(), "reset-mails", "somebody");
   const spendAll = async () => {
