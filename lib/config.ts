@@ -70,6 +70,7 @@ function readConfig(env: EnvReader) {
   const services = env.list("SERVICES", serviceNames);
   const needed = needs(services);
   const webProtocol = env.oneOf("WEB_APP_PROTOCOL", ["http", "https"], "http");
+  const webUrl = publicUrl(env, production, webProtocol, webPort);
 
   return {
     production,
@@ -78,13 +79,14 @@ function readConfig(env: EnvReader) {
     services,
     transporter: transporterConfig(env, listenOn),
     companyName: env.text("COMPANY_NAME", "Eat Express"),
-    publicUrl: publicUrl(env, production, webProtocol, webPort),
+    publicUrl: webUrl,
     secrets: { current: env.secret("SECRET_KEY", production), previous: env.optionalSecret("SECRET_KEY_PREVIOUS") },
 
     web: {
       host: env.text("WEB_APP_BIND", listenOn),
       port: webPort,
-      secureCookies: webProtocol === "https",
+      // Either says how browsers reach us: `WEB_APP_PROTOCOL=http` is left from before when the links are https.
+      secureCookies: webProtocol === "https" || webUrl.startsWith("https:"),
       corsOrigins: env.origins("CORS_ORIGINS"),
       trustedProxyHops: env.integer("TRUSTED_PROXY_HOPS", 0, { min: 0, max: 10 }),
     },
@@ -94,10 +96,7 @@ function readConfig(env: EnvReader) {
       // Plaintext without a certificate, as the callers expect it.
       tls: serverTls(env, "GRPC_TLS"),
     },
-    metrics:
-      env.optional("METRICS_PORT") === undefined
-        ? undefined
-        : { host: listenOn, port: env.integer("METRICS_PORT", 0, { min: 1, max: 65_535 }) },
+    metrics: metricsConfig(env, listenOn),
     /** Seconds for which published changes stay in the outbox. */
     outboxRetention: env.duration("OUTBOX_RETENTION", 7 * day),
     redisUrl:
@@ -126,6 +125,12 @@ function readConfig(env: EnvReader) {
       ]),
     ) as Readonly<Record<Role, number>>,
   };
+}
+
+function metricsConfig(env: EnvReader, listenOn: string) {
+  const host = env.text("METRICS_BIND", listenOn);
+  if (env.optional("METRICS_PORT") === undefined) return undefined;
+  return { host, port: env.integer("METRICS_PORT", 0, { min: 1, max: 65_535 }) };
 }
 
 /** A picture's URL has at most 200 characters (`review` stores no more), and the name of the picture needs some. */

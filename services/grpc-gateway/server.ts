@@ -50,6 +50,8 @@ export function createGrpcServer(
     "grpc.max_receive_message_length": maxRequestBytes,
     "grpc.max_send_message_length": maxRequestBytes,
     "grpc.max_concurrent_streams": 1000,
+    // Megabytes of one connection; grpc-js takes any number without it.
+    "grpc-node.max_session_memory": 32,
     // Statistics that nobody asks for, at some 4 % of a call.
     "grpc.enable_channelz": 0,
     // Clients keep one channel for ever: reconnecting now and then spreads them over new nodes.

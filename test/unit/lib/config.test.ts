@@ -134,7 +134,13 @@ describe("loadConfig: defaults", () => {
     ["http", false],
     ["https", true],
   ])("cookies over %s: secure is %s", (protocol, secure) => {
-    expect(loadConfig({ ...productionEnv, WEB_APP_PROTOCOL: protocol }).web.secureCookies).toBe(secure);
+    const env = { ...without("PUBLIC_URL"), WEB_APP_HOST: "id.example.com", WEB_APP_PROTOCOL: protocol };
+    expect(loadConfig(env).web.secureCookies).toBe(secure);
+  });
+
+  test.each(["", "http", "https"])("links over https, WEB_APP_PROTOCOL=%s: cookies are Secure", (protocol) => {
+    const env = { ...productionEnv, PUBLIC_URL: "https://id.example.com", WEB_APP_PROTOCOL: protocol };
+    expect(loadConfig(env).web.secureCookies).toBe(true);
   });
 });
 
@@ -190,6 +196,8 @@ describe("loadConfig: metrics and the outbox", () => {
   test("no metrics unless asked for; on loopback in development, on every address in production", () => {
     expect(loadConfig(productionEnv).metrics).toBeUndefined();
     expect(loadConfig({ ...productionEnv, METRICS_PORT: "9464" }).metrics).toEqual({ host: "0.0.0.0", port: 9464 });
+    const inside = { ...productionEnv, METRICS_PORT: "9464", METRICS_BIND: "10.0.0.5" };
+    expect(loadConfig(inside).metrics).toEqual({ host: "10.0.0.5", port: 9464 });
     const development = { ...productionEnv, NODE_ENV: "development", METRICS_PORT: "9464" };
     expect(loadConfig(development).metrics).toEqual({ host: "127.0.0.1", port: 9464 });
   });
