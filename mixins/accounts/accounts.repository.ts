@@ -88,6 +88,15 @@ export async function findCredentials(
   return credentials;
 }
 
+/** The one of Django's hashes that are left which takes the longest to compare, of PBKDF2 first. */
+export async function findDearestImport(sql: Sql): Promise<string | undefined> {
+  const [dearest] = await sql.query<{ hash: string }>(
+    `select password_hash as hash from users where password_hash not like 'v1:%' and password_hash not like '!%'
+     order by substring(password_hash from '^pbkdf2_sha256\\$([0-9]{1,7})\\$')::int desc nulls last limit 1`,
+  );
+  return dearest?.hash;
+}
+
 /** Signing in is no change of the account: no version, no event. */
 export async function recordLogin(tx: Transaction, id: number): Promise<void> {
   tell(tx, id, await tx.query("update users set last_login = now() where id = $1 returning revision", [id]));

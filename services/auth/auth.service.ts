@@ -3,6 +3,7 @@ import type { Health } from "../../lib/health.ts";
 import { implement } from "../../lib/actions.ts";
 import { repeat, type Loop } from "../../lib/repeat.ts";
 import { flushMs } from "../../mixins/audit/audit-buffer.ts";
+import { findDearestImport } from "../../mixins/accounts/accounts.repository.ts";
 import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { accessChanges, accessStates } from "./access.ts";
 import { authContract } from "./auth.contract.ts";
@@ -26,6 +27,8 @@ import { verifyEmail, verifyEmailByForm } from "./verify-email.ts";
 /** In case a hint was lost. */
 const resetPollMs = 2000;
 const sweepMs = 10 * 60_000;
+/** For so long after an import its accounts can be told by the time that a wrong password takes. */
+const importsMs = 60_000;
 
 /** The stories with credentials. The only service that ever sees a password. */
 export default function authService(node: Node): ServiceSchema {
@@ -37,6 +40,7 @@ export default function authService(node: Node): ServiceSchema {
   let resets: Loop | undefined;
   let sweeping: Loop | undefined;
   let refusals: Loop | undefined;
+  let imports: Loop | undefined;
   return {
     name: "auth",
     actions: implement(authContract, {
@@ -75,10 +79,14 @@ export default function authService(node: Node): ServiceSchema {
     started: () => {
       resets = repeat("password resets", node.log, resetPollMs, () => followUpResetRequest({ ...deps, db: chores }));
       sweeping = repeat("sweeping", node.log, sweepMs, () => sweep(chores, node.config.auditRetention));
+      imports = repeat("imported hashes", node.log, importsMs, async () => {
+        deps.passwords.failAs(await findDearestImport(chores));
+        return "done";
+      });
       refusals = repeat("the audit log", node.log, flushMs, () => deps.refusals.flush());
     },
     stopped: async () => {
-      await Promise.all([resets?.stop(), sweeping?.stop(), refusals?.stop()]);
+      await Promise.all([resets, sweeping, refusals, imports].map(async (loop) => loop?.stop()));
       // What cannot be written any more stands in the log.
       await deps.refusals.close().catch(() => undefined);
       await deps.passwords.close();

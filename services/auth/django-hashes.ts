@@ -30,9 +30,11 @@ const limits = {
   argon2Work: 2 ** 19,
 };
 
+const pbkdf2Form = /^pbkdf2_sha256\$(?<iterations>[1-9][0-9]{0,6})\$(?<salt>[^$]+)\$(?<hash>[A-Za-z0-9+/]{43}=)$/;
+
 const schemes: readonly Scheme[] = [
   {
-    form: /^pbkdf2_sha256\$(?<iterations>[1-9][0-9]{0,6})\$(?<salt>[^$]+)\$(?<hash>[A-Za-z0-9+/]{43}=)$/,
+    form: pbkdf2Form,
     matches: (password, { iterations, salt = "", hash = "" }) =>
       Number(iterations) <= limits.pbkdf2Iterations &&
       equal(pbkdf2Sync(password, salt, Number(iterations), 32, "sha256"), hash),
@@ -73,12 +75,28 @@ export const isDjangoHash = (stored: string): boolean => schemes.some(({ form })
  * The original trimmed what was sent to it, but its administration pages did not: both forms count.
  */
 export function verifyDjangoHashSync(stored: string, password: string, compareBcrypt: CompareBcrypt): boolean {
-  const forms = new Set([trimmed(password), password]);
   return schemes.some(({ form, matches }) => {
     const groups = form.exec(stored)?.groups;
-    return groups !== undefined && [...forms].some((typed) => matches(typed, groups, compareBcrypt));
+    return groups !== undefined && formsOf(password).some((typed) => matches(typed, groups, compareBcrypt));
   });
 }
+
+/** A hash of no password that takes as long to compare: a match would be found sooner, and tell somebody's password. */
+export const decoyOf = (stored: string): string => stored.replace(/[^$]+$/, (hash) => hash.replaceAll(/[^=]/g, "A"));
+
+/** Takes as long as a wrong password for the dearer hash takes longer than one for the other. Both are PBKDF2, or it is nothing. */
+export function makeUpForSync(dearer: string, other: string, password: string): void {
+  const missing = iterationsOf(dearer) - iterationsOf(other);
+  if (missing > 0) for (const typed of formsOf(password)) pbkdf2Sync(typed, "no salt", missing, 32, "sha256");
+}
+
+/** Of those that are computed; NaN for another hasher. */
+function iterationsOf(stored: string): number {
+  const iterations = Number(pbkdf2Form.exec(stored)?.groups?.["iterations"]);
+  return iterations > limits.pbkdf2Iterations ? 0 : iterations;
+}
+
+const formsOf = (password: string): string[] => [...new Set([trimmed(password), password])];
 
 /** Python's `str.strip`: `trim` would keep U+0085 and take U+FEFF away. */
 const trimmed = (text: string): string => text.replace(/^\p{White_Space}+/u, "").replace(/\p{White_Space}+$/u, "");

@@ -41,10 +41,11 @@ interface Checked extends Credentials {
 async function checkCredentials(deps: AuthDeps, input: Input, actor: Actor): Promise<Checked> {
   const canonicalEmail = readEmailAddress(input.email)?.canonical;
   const right = await attemptPassword(deps, { canonicalEmail }, actor, async () => {
-    const credentials = canonicalEmail === undefined ? undefined : await findCredentials(deps.db, { canonicalEmail });
+    const found = canonicalEmail === undefined ? undefined : await findCredentials(deps.db, { canonicalEmail });
+    // Whoever is inactive has no password: a right one would be right sooner than a wrong one is wrong.
+    const credentials = found?.isActive === true ? found : undefined;
     const { matches, outdated } = await deps.passwords.verify(input.password, credentials?.passwordHash, actor);
-    if (credentials && matches && credentials.isActive) return { right: { credentials, outdated } };
-    return { subjectId: credentials?.id };
+    return credentials && matches ? { right: { credentials, outdated } } : { subjectId: found?.id };
   });
   if (!right) throw new ServiceError("invalid_credentials");
   return { ...right.credentials, newHash: right.outdated ? await hashAgain(deps, input.password, actor) : undefined };

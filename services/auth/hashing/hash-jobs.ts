@@ -1,13 +1,20 @@
 import bcrypt from "bcrypt";
-import { verifyDjangoHashSync } from "../django-hashes.ts";
+import { makeUpForSync, verifyDjangoHashSync } from "../django-hashes.ts";
 import { costOf, decoyOf } from "./bcrypt-form.ts";
+
+interface Compare {
+  readonly cost: number;
+  readonly password: string;
+  /** As dear as the dearest of Django's hashes that are stored: what it takes to refuse it, every wrong password takes. */
+  readonly dearest: string | undefined;
+}
 
 /** What a worker thread is given to do. `cost` is the current one: log2 of bcrypt's rounds. */
 export type HashJob =
   | { readonly kind: "hash"; readonly secret: string; readonly cost: number }
   /** Without a hash there is nothing to match, and it takes just as long. */
-  | { readonly kind: "compare"; readonly secret: string; readonly hash: string | undefined; readonly cost: number }
-  | { readonly kind: "compare-django"; readonly password: string; readonly hash: string; readonly cost: number };
+  | (Compare & { readonly kind: "compare"; readonly secret: string; readonly hash: string | undefined })
+  | (Compare & { readonly kind: "compare-django"; readonly hash: string });
 
 /** The hash, or whether it matched. */
 export type HashAnswer = string | boolean;
@@ -18,9 +25,9 @@ export function runHashJob(job: HashJob): HashAnswer {
     case "hash":
       return bcrypt.hashSync(job.secret, job.cost);
     case "compare":
-      return compare(job.secret, job.hash, job.cost);
+      return compare(job.secret, job.hash, job.cost) || failAsDjango(job);
     case "compare-django":
-      return compareDjango(job.password, job.hash, job.cost);
+      return compareDjango(job) || failAsDjango(job, job.hash);
   }
 }
 
@@ -37,9 +44,17 @@ function compare(secret: string, hash: string | undefined, cost: number): boolea
   return matches && hash !== undefined;
 }
 
-/** Never faster than for an address that nobody has. What Django itself makes slow stays slower until the first sign-in. */
-function compareDjango(password: string, hash: string, cost: number): boolean {
+/** What bcrypt takes for any other account is taken as well. */
+function compareDjango({ password, hash, cost }: Compare & { readonly hash: string }): boolean {
   const matches = verifyDjangoHashSync(hash, password, bcrypt.compareSync);
   bcrypt.compareSync(password, decoyOf(cost));
   return matches;
+}
+
+/** The work that is missing for the dearest hash, so that nobody learns by the clock which accounts were imported. */
+function failAsDjango({ password, dearest }: Compare, done?: string): false {
+  if (dearest === undefined) return false;
+  if (done === undefined) verifyDjangoHashSync(dearest, password, bcrypt.compareSync);
+  else makeUpForSync(dearest, done, password);
+  return false;
 }

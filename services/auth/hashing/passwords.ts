@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import type { Config } from "../../../lib/config.ts";
 import type { Log } from "../../../lib/log.ts";
 import type { Actor } from "../../../lib/principal.ts";
-import { isDjangoHash } from "../django-hashes.ts";
+import { decoyOf, isDjangoHash } from "../django-hashes.ts";
 import { costOf, isBcryptHash } from "./bcrypt-form.ts";
 import type { HashJob } from "./hash-jobs.ts";
 import { HashQueue } from "./hash-queue.ts";
@@ -25,7 +25,8 @@ export interface Passwords {
   /** @throws ServiceError `unavailable` when too many hashes wait already */
   hash(password: string, actor: Actor): Promise<string>;
   /**
-   * Takes as long without a stored hash as with one, so that nobody learns by the clock which addresses exist.
+   * A wrong password takes as long without a stored hash as with any, so that nobody learns by the clock which addresses
+   * exist. Accounts with hashes of several of Django's hashers are the exception: one of them is the measure.
    * @throws ServiceError `unavailable` when too many hashes wait already
    */
   verify(
@@ -33,6 +34,8 @@ export interface Passwords {
     stored: string | undefined,
     actor: Actor,
   ): Promise<{ readonly matches: boolean; readonly outdated: boolean }>;
+  /** @param dearest of Django's hashes that are stored; a right password costs no more for it */
+  failAs(dearest: string | undefined): void;
   /** The client of this call went away: what has not begun for it is dropped. @param call `Actor.call` */
   abandon(call: string): void;
   /** Ends the threads; what waits or runs is `unavailable`. */
@@ -50,6 +53,7 @@ export function createPasswords(config: Config["password"], log: Log): Passwords
   const workers = new HashWorkers(log);
   // As many as cores: more only take turns.
   const queue = new HashQueue({ concurrency: cores, maxWaiting: cores * waitingPerCore(cost), maxWaitMs });
+  let dearest: string | undefined;
   const current = pepperOf(config.pepper);
   const peppers = [current, pepperOf(config.previousPepper), pepperOf(undefined)];
 
@@ -65,16 +69,20 @@ export function createPasswords(config: Config["password"], log: Log): Passwords
     },
     verify: async (password, stored, actor) => {
       if (stored !== undefined && isDjangoHash(stored)) {
-        const matches = await run({ kind: "compare-django", password, hash: stored, cost }, actor);
+        const matches = await run({ kind: "compare-django", password, hash: stored, cost, dearest }, actor);
         return { matches: matches === true, outdated: true };
       }
       const [storedScheme, pepperId, hash] = stored?.split(":", 3) ?? [];
       const pepper = peppers.find(({ id }) => id === pepperId);
       const usable = storedScheme === scheme && pepper !== undefined && hash !== undefined && isBcryptHash(hash);
       const secret = peppered(pepper ?? current, password);
-      const matches = await run({ kind: "compare", secret, hash: usable ? hash : undefined, cost }, actor);
+      const compared = { kind: "compare", secret, hash: usable ? hash : undefined, cost, password, dearest } as const;
+      const matches = await run(compared, actor);
       const outdated = usable && (pepper !== current || costOf(hash) !== cost);
       return { matches: matches === true, outdated };
+    },
+    failAs: (stored) => {
+      dearest = stored !== undefined && isDjangoHash(stored) ? decoyOf(stored) : undefined;
     },
     abandon: (call) => queue.abandon(call),
     close: async () => {

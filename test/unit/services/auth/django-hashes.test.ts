@@ -1,7 +1,7 @@
 import { argon2Sync, createHash, pbkdf2Sync, scryptSync } from "node:crypto";
 import { describe, expect, test } from "@jest/globals";
 import bcrypt from "bcrypt";
-import { isDjangoHash, verifyDjangoHashSync } from "../../../../services/auth/django-hashes.ts";
+import { decoyOf, isDjangoHash, verifyDjangoHashSync } from "../../../../services/auth/django-hashes.ts";
 import { djangoHashes } from "../../../support/django-hashes.ts";
 
 const verify = (stored: string, password: string): boolean =>
@@ -35,6 +35,25 @@ describe("hashes that Django made", () => {
     ({ stored, password }) => {
       expect(verify(stored, ` \t${password}\u00a0\n`)).toBe(true);
       expect(verify(stored, password.replaceAll(" ", ""))).toBe(false);
+    },
+  );
+});
+
+describe("the decoy of a hash that Django made", () => {
+  test.each(djangoHashes)(
+    "$hasher, $password: no password matches it, and it takes as long",
+    ({ stored, password }) => {
+      const decoy = decoyOf(stored);
+      expect([isDjangoHash(decoy), verify(decoy, password)]).toEqual([true, false]);
+      const cpuOf = (hash: string) => {
+        const before = process.cpuUsage();
+        verify(hash, `${password}.`);
+        return process.cpuUsage(before).user;
+      };
+      const times = Array.from({ length: 3 }, () => [cpuOf(stored), cpuOf(decoy)] as const);
+      const ratio = Math.min(...times.map(([, ofDecoy]) => ofDecoy)) / Math.min(...times.map(([real]) => real));
+      expect(ratio).toBeGreaterThan(0.6);
+      expect(ratio).toBeLessThan(1.7);
     },
   );
 });

@@ -1,7 +1,8 @@
 import { describe, expect, jest, test } from "@jest/globals";
-import { createHash } from "node:crypto";
+import { createHash, pbkdf2Sync } from "node:crypto";
 import bcrypt from "bcrypt";
 import { costOf } from "../../../../../services/auth/hashing/bcrypt-form.ts";
+import { decoyOf } from "../../../../../services/auth/django-hashes.ts";
 import { runHashJob, type HashJob } from "../../../../../services/auth/hashing/hash-jobs.ts";
 
 const [secret, wrong] = ["a-secret", "another-secret"];
@@ -11,6 +12,8 @@ const compare = (typed: string, hash: string | undefined, cost: number): HashJob
   secret: typed,
   hash,
   cost,
+  password: typed,
+  dearest: undefined,
 });
 
 /** Blowfish rounds of all compares that a job makes: the time that it takes, without a clock. */
@@ -69,7 +72,7 @@ describe("compare", () => {
 describe("compare-django", () => {
   const digest = createHash("sha256").update(secret).digest("hex");
   const hash = `bcrypt_sha256$${bcrypt.hashSync(digest, 4)}`;
-  const job = (password: string): HashJob => ({ kind: "compare-django", password, hash, cost: 6 });
+  const job = (password: string): HashJob => ({ kind: "compare-django", password, hash, cost: 6, dearest: undefined });
 
   test("tells right from wrong", () => {
     expect([runHashJob(job(secret)), runHashJob(job(wrong))]).toEqual([true, false]);
@@ -77,5 +80,41 @@ describe("compare-django", () => {
 
   test("is never less work than for an address that nobody has", () => {
     expect(workOf(job(wrong))).toBeGreaterThanOrEqual(2 ** 6);
+  });
+});
+
+describe("while hashes of Django's are stored", () => {
+  const pbkdf2 = (iterations: number, password: string) =>
+    `pbkdf2_sha256$${iterations}$salt$${pbkdf2Sync(password, "salt", iterations, 32, "sha256").toString("base64")}`;
+  const dearest = decoyOf(pbkdf2(600_000, secret));
+  const own = (typed: string): HashJob => ({ ...compare(typed, hashAt(4), 4), dearest }) as HashJob;
+  const unknown = (typed: string): HashJob => ({ ...compare(typed, undefined, 4), dearest }) as HashJob;
+  const imported = (typed: string, iterations: number): HashJob => {
+    return { kind: "compare-django", password: typed, hash: pbkdf2(iterations, secret), cost: 4, dearest };
+  };
+  /** Milliseconds of this thread, the best of a few. */
+  const cpuOf = (job: HashJob) => {
+    const times = Array.from({ length: 5 }, () => {
+      const before = process.threadCpuUsage();
+      runHashJob(job);
+      return process.threadCpuUsage(before).user / 1000;
+    });
+    return Math.min(...times);
+  };
+
+  test.each([
+    ["without spaces around it", wrong],
+    ["with spaces around it, which the original took away", ` ${wrong} `],
+  ])("25 a wrong password %s takes as long, whatever is stored", (_, typed) => {
+    const times = [unknown(typed), own(typed), imported(typed, 600_000), imported(typed, 150_000)].map(cpuOf);
+    expect(Math.max(...times) / Math.min(...times)).toBeLessThan(1.25);
+    expect(Math.min(...times)).toBeGreaterThan(10 * cpuOf(compare(typed, undefined, 4)));
+  });
+
+  test("a right one takes no longer than without them", () => {
+    expect(runHashJob(own(secret))).toBe(true);
+    expect(cpuOf(own(secret))).toBeLessThan(cpuOf(own(wrong)) / 10);
+    expect(runHashJob(imported(secret, 150_000))).toBe(true);
+    expect(cpuOf(imported(secret, 150_000))).toBeLessThan(cpuOf(imported(wrong, 150_000)) / 2);
   });
 });
