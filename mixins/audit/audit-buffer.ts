@@ -2,6 +2,7 @@ import { LRUCache } from "lru-cache";
 import { auditEntry, type About, type AuditEntry } from "../../lib/audit.ts";
 import type { Actor } from "../../lib/principal.ts";
 import type { AuditedEvent, SecurityLog } from "../../lib/security-log.ts";
+import { Room } from "./room.ts";
 
 /** So many of one event at once, then so many a second: what comes beyond that is counted. */
 const bounds = {
@@ -127,30 +128,4 @@ function kindIn(kinds: Kinds, key: string, room: () => Room, within?: Kind): Kin
 function hold(kind: Kind, entry: AuditEntry, others = 0): void {
   kind.suppressed += others + (kind.held ? 1 : 0);
   kind.held = entry;
-}
-
-/** A bucket of tokens that fills again by itself. */
-class Room {
-  readonly #burst: number;
-  readonly #perSecond: number;
-  #tokens: number;
-  /** Milliseconds of `performance.now()`. */
-  #countedAt = performance.now();
-
-  constructor({ burst, perSecond }: { readonly burst: number; readonly perSecond: number }) {
-    this.#burst = burst;
-    this.#perSecond = perSecond;
-    this.#tokens = burst;
-  }
-
-  hasSome(): boolean {
-    const now = performance.now();
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((now - this.#countedAt) / 1000) * this.#perSecond);
-    this.#countedAt = now;
-    return this.#tokens >= 1;
-  }
-
-  take(): void {
-    this.#tokens--;
-  }
 }
