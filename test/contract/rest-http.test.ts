@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { connect } from "node:net";
-import { gzipSync } from "node:zlib";
 import type { Answer } from "../support/client.ts";
 import { password, registration } from "../support/people.ts";
 import { startService, type TestStand } from "../support/service.ts";
@@ -150,25 +149,6 @@ describe("errors: exactly detail and code", () => {
       200,
       expect.objectContaining({ first_name: "Anna" }),
     ]);
-  });
-
-  test("16 KB of body and one byte more", async () => {
-    const body = (bytes: number) => {
-      const empty = JSON.stringify(registration({ pad: "" }));
-      return empty.replace('"pad":""', `"pad":"${"x".repeat(bytes - empty.length)}"`);
-    };
-    expect((await send("POST", customers, asJson, body(16 * 1024))).status).toBe(201);
-    const over = await send("POST", customers, asJson, body(16 * 1024 + 1));
-    expect(said(over)).toEqual([413, errorOf("body_too_large")]);
-  });
-
-  test.each(["gzip", "deflate", "br", "gzip, identity"])("a body that is encoded with %s: 415", async (encoding) => {
-    const response = await fetch(stand.url + customers, {
-      method: "POST",
-      headers: { ...asJson, "content-encoding": encoding },
-      body: gzipSync(Buffer.alloc(1_000_000)),
-    });
-    expect([response.status, await response.json()]).toEqual([415, errorOf("unsupported_media_type")]);
   });
 
   test("a body 10,000 levels deep: answered, and the service lives on", async () => {

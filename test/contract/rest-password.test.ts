@@ -225,36 +225,6 @@ describe("POST /users/current/password/", () => {
 });
 
 describe("POST /users/password-reset/", () => {
-  /** All of an answer that can be compared. */
-  const bytesOf = (answer: Answer) => {
-    const headers = [...answer.headers].filter(([name]) => name !== "date" && name !== "x-request-id");
-    return { status: answer.status, text: answer.text, headers };
-  };
-
-  test("a known, an unknown, an unverified and an inactive address: the same bytes and headers", async () => {
-    const [known, unverified, inactive] = [await someone(), await signUp(stand), await someone()];
-    await stand.query("update users set is_active = false where id = $1", [inactive.id]);
-    const unknown = uniqueEmail("nobody");
-    const emails = [known.email, unverified.email, inactive.email, unknown];
-    const answers: Answer[] = [];
-    for (const email of emails) answers.push(await stand.client().post(request, { email }));
-    expect(said(answers[0]!)).toEqual([200, { detail: expect.any(String) }]);
-    for (const answer of answers) expect(bytesOf(answer)).toEqual(bytesOf(answers[0]!));
-    expect(answers.flatMap(setCookiesOf)).toEqual([]);
-
-    await resetRequestsFollowedUp(stand);
-    const mailed = await stand.query<{ address: string }>(
-      "select address from mails where kind = 'reset-password' and lower(address) = any($1)",
-      [emails],
-    );
-    expect(mailed.map(({ address }) => address).toSorted()).toEqual([known.email, unverified.email].toSorted());
-    const written = await stand.query("select 1 from one_time_tokens where address = any($1) and purpose = $2", [
-      [inactive.email, unknown],
-      "reset-password",
-    ]);
-    expect(written).toEqual([]);
-  });
-
   test("the address in another spelling: the mail goes to the stored one", async () => {
     const [name = ""] = uniqueEmail("Anna").split("@");
     const person = await someone({ email: `${name}@BÜCHER.example` });

@@ -124,20 +124,6 @@ describe("registration: what is refused", () => {
   });
 
   test.each([
-    ["upper case", (email: string) => email.toUpperCase()],
-    ["space around", (email: string) => `  ${email}\t`],
-    ["a dot at the end", (email: string) => `${email}.`],
-    ["the same", (email: string) => email],
-  ])("an address that is registered, %s: the field error of the original", async (_, spelled) => {
-    const { email } = await signUp(stand);
-    const before = await countUsers();
-    const answer = await post(registration({ email: spelled(email) }));
-    expect(said(answer)).toEqual([400, { email: ["user with this email already exists."] }]);
-    expect(setCookiesOf(answer)).toEqual([]);
-    expect(await countUsers()).toBe(before);
-  });
-
-  test.each([
     ["an IDN in its two forms", (name: string) => [`${name}@bücher.example`, `${name}@xn--bcher-kva.example`]],
     ["an IDN decomposed", (name: string) => [`${name}@bücher.example`, `${name}@BU\u0308CHER.example`]],
   ])("%s: one account", async (_, spellings) => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { once } from "node:events";
 import { request, type IncomingMessage } from "node:http";
 import { json } from "node:stream/consumers";
+import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { bearer, patiently, said, signUp, type Person } from "../contract/accounts.ts";
 import { startStand } from "../contract/stand.ts";
 import type { Answer } from "../support/client.ts";
@@ -96,6 +97,94 @@ const roles = () =>
     [customer.id, moderator.id, other.id],
   ]);
 
+/** What only moderators or nobody may set, under every name that it has somewhere. */
+const notTheirs = {
+  ...{ id: 1, role: "MO", roles: ["MO"], roles_held: ["MO"], is_staff: true, is_superuser: true, is_active: false },
+  ...{ is_email_verified: true, email_verified: true, password_hash: "x", session_epoch: 9, version: 9 },
+  ...{ created_at: "2000-01-01T00:00:00Z", last_login: "2000-01-01T00:00:00Z", pending_email: "evil@example.org" },
+};
+const columns = "role, roles_held, is_staff, is_active, is_email_verified, session_epoch, pending_email, last_login";
+
+test.each([
+  ["customers", "CU"],
+  ["couriers", "CO"],
+  ["managers", "RM"],
+])(
+  "1 15.3.3 a registration at /%s/ that names its role and flags: those of the route, in the event as well",
+  async (route, role) => {
+    const client = stand.client();
+    const body = { ...registration(), ...notTheirs, user_profile: { ...profile, role: "MO", user_id: moderator.id } };
+    const answer = await patiently(() => client.post(`${users}/${route}/?role=MO&is_staff=true`, body));
+    expect([answer.status, answer.json()["role"]]).toEqual([201, role]);
+    const id = Number(answer.json()["id"]);
+    expect(await stand.query(`select ${columns} from users where id = $1`, [id])).toEqual([
+      {
+        ...{ role, roles_held: [role], is_staff: false, is_active: true, is_email_verified: false },
+        ...{ session_epoch: 0, pending_email: null, last_login: null },
+      },
+    ]);
+    const events = await stand.query<{ data: unknown }>("select * from outbox where user_id = $1", [id]);
+    expect(events).toHaveLength(1);
+    expect(JSON.stringify(events)).not.toMatch(/"MO"|is_staff|evil@/);
+  },
+);
+
+test.each(["PATCH", "PUT"])(
+  "4 15.3.3 8.2.3 a %s of one's own account with fields that are not one's own: ignored",
+  async (method) => {
+    const person = await signUp(stand);
+    const before = await stand.query(`select ${columns}, email, password_hash from users where id = $1`, [person.id]);
+    const body = {
+      email: person.email,
+      user_profile: { ...profile, user_id: other.id, first_name: "Ewa" },
+      ...notTheirs,
+    };
+    const answer = await person.client.request(method, `${users}/current/?id=${other.id}&role=MO`, { body });
+    expect([answer.status, answer.json()]).toEqual([
+      200,
+      expect.objectContaining({ id: person.id, role: "CU", is_email_verified: false, pending_email: null }),
+    ]);
+    const after = await stand.query(`select ${columns}, email, password_hash from users where id = $1`, [person.id]);
+    expect(after).toEqual(before);
+  },
+);
+
+/** Fits into the limit once it is packed. */
+const bomb = Buffer.alloc(10_000_000);
+
+describe("12 sizes and encodings of a body", () => {
+  const padded = (body: Body, bytes: number) => {
+    const empty = JSON.stringify({ ...body, pad: "" });
+    return empty.replace('"pad":""', `"pad":"${"x".repeat(bytes - empty.length)}"`);
+  };
+  test.each(names)("%s: 16 KB are read, one byte more is 413", async (name) => {
+    const write = writes[name]!;
+    expect((await send(write, padded(write.body(), 16 * 1024))).status).not.toBe(413);
+    expect(said(await send(write, padded(write.body(), 16 * 1024 + 1)))).toEqual([
+      413,
+      expect.objectContaining({ code: "body_too_large" }),
+    ]);
+  });
+
+  test.each<[string, (bytes: Buffer) => Buffer]>([
+    ["gzip", gzipSync],
+    ["GZIP", gzipSync],
+    ["x-gzip", gzipSync],
+    ["deflate", deflateSync],
+    ["br", brotliCompressSync],
+    ["identity, gzip", gzipSync],
+    ["gzip, gzip", (bytes) => gzipSync(gzipSync(bytes))],
+  ])("a small body that would be 10 MB, encoded with %s: 415 at once", async (encoding, pack) => {
+    const begun = performance.now();
+    const response = await fetch(`${stand.url}${users}/customers/`, {
+      method: "POST",
+      headers: { "content-type": "application/json", "content-encoding": encoding },
+      body: new Uint8Array(pack(bomb)),
+    });
+    expect(response.status).toBe(415);
+    expect(performance.now() - begun).toBeLessThan(1000);
+  });
+});
 describe.each(names)("%s", (name) => {
   const write = writes[name]!;
 
@@ -150,11 +239,11 @@ describe.each(names)("%s", (name) => {
     for (const field of write.texts) {
       const answers = await Promise.all(
         hostileTexts.map(async (text) => {
-          const answer = await send(write, JSON.stringify(withField(write.body(), field, text)));
-          return [text, answer.status] as const;
+          return await timed(text, () => send(write, JSON.stringify(withField(write.body(), field, text))));
         }),
       );
       expect(answers.filter(([, status]) => ![200, 201, 400, 401].includes(status))).toEqual([]);
+      expect(answers.filter(([, , ms]) => ms > asleepMs)).toEqual([]);
       // PostgreSQL cannot hold NUL. A password that nothing asks for is not looked at.
       const kept = answers.filter(([text, status]) => text.includes("\0") && status < 300);
       if (field !== "current_password" && name !== "ask for a new password") expect(kept).toEqual([]);
@@ -177,12 +266,61 @@ describe.each(names)("%s", (name) => {
   });
 });
 
+/** Less than they ask PostgreSQL to sleep, and less than it lets a statement take (2.5 s). */
+const asleepMs = 2000;
+async function timed(text: string, ask: () => Promise<Answer>): Promise<[text: string, status: number, ms: number]> {
+  const began = performance.now();
+  const { status } = await ask();
+  return [text, status, performance.now() - began];
+}
+
+test("9 1.2.4 SQL in paths, queries, headers and cookies: no 5xx, and nobody sleeps", async () => {
+  const asks: Record<string, (text: string) => Promise<Answer>> = {
+    "an id": (text) => moderator.client.get(`${users}/${encodeURIComponent(text)}/`),
+    "a reference": (text) => stand.client().get(`${users}/${encodeURIComponent(text)}/verify/${"A".repeat(64)}/`),
+    "a session": (text) => moderator.client.request("DELETE", `/api/v1/sessions/${encodeURIComponent(text)}/`),
+    "a picture": (text) => stand.client().get(`/media/avatars/${encodeURIComponent(text)}`),
+    ...Object.fromEntries(
+      ["search", "role", "limit", "after", "is_active", "sort", "order"].map((name) => [
+        name,
+        (text: string) => moderator.client.get(`${users}/?${new URLSearchParams({ [name]: text }).toString()}`),
+      ]),
+    ),
+    ...Object.fromEntries(
+      ["actor", "subject", "event", "ip", "outcome", "from", "to", "after"].map((name) => [
+        `audit: ${name}`,
+        (text: string) => moderator.client.get(`/api/v1/audit/?${new URLSearchParams({ [name]: text }).toString()}`),
+      ]),
+    ),
+    headers: (text) => {
+      const names = ["user-agent", "x-forwarded-for", "x-request-id", "idempotency-key", "traceparent", "referer"];
+      const headers = Object.fromEntries(names.map((name) => [name, text]));
+      return stand.client().post("/api/v1/tokens/", { email: other.email, password }, { headers });
+    },
+    cookies: (text) => {
+      const cookie = `access_token=${text}; refresh_token=${text}; device_id=${text}`;
+      return stand.client().post("/api/v1/tokens/refresh/", undefined, { headers: { cookie } });
+    },
+    "a token": (text) => stand.client().get(`${users}/current/`, bearer(text)),
+  };
+  const texts = hostileTexts.filter((text) => /^[\x20-\x7e]+$/.test(text));
+  expect(texts.filter((text) => text.includes("pg_sleep(5)")).length).toBeGreaterThan(3);
+  for (const [where, ask] of Object.entries(asks)) {
+    const answers = await Promise.all(texts.map((text) => timed(text, () => ask(text))));
+    expect([where, answers.filter(([, status, ms]) => status >= 500 || ms > asleepMs)]).toEqual([where, []]);
+  }
+  expect((await moderator.client.get(`${users}/current/`)).status).toBe(200);
+});
+
 const hostileTexts = [
   "'",
   "' or '1'='1",
   "'; drop table users; --",
   '" or ""="',
   "') or pg_sleep(5) --",
+  "'; select pg_sleep(5); --",
+  "'||(select pg_sleep(5))||'",
+  "1 and 1=(select 1 from pg_sleep(5))",
   "x'||(select password_hash from users limit 1)||'",
   "\\'; select 1; --",
   "$1",

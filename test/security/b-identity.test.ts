@@ -13,6 +13,7 @@ import {
 import { startStand } from "../contract/stand.ts";
 import { eventually } from "../support/eventually.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
+import { rolesClient } from "../support/roles-client.ts";
 import type { TestStand } from "../support/service.ts";
 
 /** SECURITY.md, B: whose address it is. */
@@ -31,6 +32,48 @@ const confirmReset = `${users}/password-reset/confirm/`;
 const newPassword = "seven bicycles in the rain";
 const signIn = (email: string, typed: string) => stand.client().post(login, { email, password: typed });
 const asJson = { headers: { accept: "application/json" } };
+
+describe("14 15 registering an address that has an account", () => {
+  const taken = [400, { email: ["user with this email already exists."] }];
+  test.each<[string, (email: string) => string]>([
+    ["as it is", (email) => email],
+    ["in capitals", (email) => email.toUpperCase()],
+    ["with spaces around it", (email) => `  ${email}\t`],
+    ["with a dot at the end", (email) => `${email}.`],
+    ["with a capital in the domain", (email) => email.replace("@example", "@Example")],
+  ])(
+    "%s, on every route: the one answer of the old contract, no session, no mail, nothing changed",
+    async (_, spelled) => {
+      const { email, id } = await signUp(stand, "CU", { email: uniqueEmail("kate") });
+      const before = await stand.query("select * from users where id = $1", [id]);
+      const typed = spelled(email);
+      for (const route of ["customers", "couriers", "managers"]) {
+        const answer = await stand.client().post(`${users}/${route}/`, registration({ email: typed }));
+        expect(said(answer)).toEqual(taken);
+        expect(answer.headers.getSetCookie()).toEqual([]);
+      }
+      const byModerator = await moderator.client.post(`${users}/moderators/`, registration({ email: typed }));
+      expect(said(byModerator)).toEqual(taken);
+      expect(await stand.query("select * from users where id = $1", [id])).toEqual(before);
+      expect(await stand.query("select kind from mails where user_id = $1", [id])).toEqual([{ kind: "verify-email" }]);
+      expect(await stand.query("select 1 from users where email_canonical = $1", [email])).toHaveLength(1);
+    },
+  );
+});
+
+test("21 before verification: signed in and on one's own pages, and no other service takes the role for granted", async () => {
+  const { email, client, token, id } = await signUp(stand);
+  expect((await signIn(email, password)).status).toBe(200);
+  expect((await client.get(`${users}/current/`)).status).toBe(200);
+  await stand.query("update users set role = 'MO' where id = $1", [id]);
+  expect((await client.get(`${users}/`)).status).toBe(403);
+  const roles = rolesClient(stand.grpcAddress);
+  try {
+    expect(await roles.getUserRole(token)).toEqual({ code: 16, details: "User has got unverified email" });
+  } finally {
+    roles.close();
+  }
+});
 
 describe("18 1.3.11 what some mail programs read as another address", () => {
   const evil = "evil@example.org";

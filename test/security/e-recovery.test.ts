@@ -1,21 +1,122 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { connect } from "node:net";
-import { mailedLink, patiently, resetRequestsFollowedUp, setCookiesOf, signUp, tokenOf } from "../contract/accounts.ts";
+import { status } from "@grpc/grpc-js";
+import {
+  bearer,
+  mailedLink,
+  patiently,
+  resetRequestsFollowedUp,
+  setCookiesOf,
+  signUp,
+  submitForm,
+  tokenOf,
+  type Person,
+} from "../contract/accounts.ts";
 import { startStand } from "../contract/stand.ts";
+import type { Answer } from "../support/client.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
+import { rolesClient, type RolesClient } from "../support/roles-client.ts";
 import type { TestStand } from "../support/service.ts";
 
 /** SECURITY.md, E: getting an account back. The stories themselves are in test/contract/rest-password.test.ts and rest-current.test.ts. */
 let stand: TestStand;
+let roles: RolesClient;
 beforeAll(async () => {
   stand = await startStand();
+  roles = rolesClient(stand.grpcAddress);
 });
-afterAll(() => stand.stop());
+afterAll(async () => {
+  roles.close();
+  await stand.stop();
+});
 
 const users = "/api/v1/users";
 const reset = `${users}/password-reset/`;
 const confirmReset = `${users}/password-reset/confirm/`;
 const newPassword = "seven bicycles in the rain";
+
+describe("47 a new password", () => {
+  const setBy = (token: string) => stand.client().post(confirmReset, { token, new_password: newPassword });
+  const current = `${users}/current/`;
+  test.each<[string, (person: Person) => Promise<Answer>]>([
+    [
+      "changed",
+      ({ client }) => client.post(`${current}password/`, { current_password: password, new_password: newPassword }),
+    ],
+    [
+      "set by a mailed link",
+      async ({ email }) => {
+        await stand.client().post(reset, { email });
+        return await setBy(tokenOf(await mailedLink(stand, "reset-password", email, 2)));
+      },
+    ],
+  ])("%s: every family of before and every mailed link is dead, at REST and at gRPC", async (_, change) => {
+    const person = await signUp(stand);
+    const { email, client } = person;
+    const other = stand.client();
+    expect((await other.post("/api/v1/tokens/", { email, password })).status).toBe(200);
+    const [access, refresh] = ["access_token", "refresh_token"].map((name) =>
+      [client, other].map((of) => of.cookie(name)),
+    );
+    await stand.client().post(reset, { email });
+    const resetToken = tokenOf(await mailedLink(stand, "reset-password", email));
+    const verify = await mailedLink(stand, "verify", email);
+    const moved = uniqueEmail("moved");
+    const asked = await client.request("PATCH", current, { body: { email: moved, current_password: password } });
+    expect(asked.status).toBe(200);
+    const confirm = await mailedLink(stand, "confirm-email", moved);
+
+    expect((await change(person)).status).toBe(200);
+    for (const token of access ?? []) {
+      expect((await stand.client().get(current, bearer(token ?? ""))).status).toBe(401);
+      expect(await roles.getUserRole(token ?? "")).toMatchObject({ code: status.UNAUTHENTICATED });
+    }
+    for (const token of refresh ?? []) {
+      const options = { headers: { cookie: `refresh_token=${token ?? ""}` } };
+      expect((await stand.client().post("/api/v1/tokens/refresh/", undefined, options)).status).toBe(401);
+    }
+    expect((await setBy(resetToken)).status).toBe(400);
+    expect((await stand.client().get(verify, { headers: { accept: "application/json" } })).status).toBe(400);
+    expect((await submitForm(stand, confirm, {})).status).toBe(400);
+    expect((await stand.client().post("/api/v1/tokens/", { email, password: newPassword })).status).toBe(200);
+  });
+});
+
+describe("56 asking for a new password", () => {
+  const told = ({ status, headers, text }: Answer) => ({
+    status,
+    text,
+    headers: [...headers].filter(([name]) => !["date", "x-request-id"].includes(name)).toSorted(),
+  });
+
+  test("for any address, in any spelling: the same bytes; only who has an account gets mail, and not before the answer", async () => {
+    const [known, unverified, inactive] = [
+      await signUp(stand, "CU", { verified: true }),
+      await signUp(stand),
+      await signUp(stand),
+    ];
+    await stand.query("update users set is_active = false where id = $1", [inactive.id]);
+    const spelled = [
+      known.email,
+      unverified.email,
+      inactive.email,
+      inactive.email.toUpperCase(),
+      uniqueEmail("nobody"),
+      ` ${uniqueEmail("nobody")} `,
+      `${uniqueEmail("nobody")}.`,
+    ];
+    const answers = [];
+    for (const email of spelled) answers.push(await stand.client().post(reset, { email }));
+    expect(answers[0]?.status).toBe(200);
+    for (const answer of answers) expect(told(answer)).toEqual(told(answers[0]!));
+    await resetRequestsFollowedUp(stand);
+    const mailed = await stand.query<{ address: string }>(
+      "select address from mails where kind = 'reset-password' and address = any($1)",
+      [spelled.map((email) => email.trim().toLowerCase())],
+    );
+    expect(mailed.map(({ address }) => address).toSorted()).toEqual([known.email, unverified.email].toSorted());
+  });
+});
 
 describe("57 4.1.3 a mailed link starts with our configured address", () => {
   const own = () => new URL(stand.url).host;
@@ -128,7 +229,8 @@ describe("64 2.3.1 steps that were not taken", () => {
     // What the body says of an account does not count: the token alone knows whose it is.
     const body = { token, new_password: newPassword, email: other.email, user_id: other.id };
     const answer = await stand.client().post(confirmReset, body);
-    expect([answer.status, setCookiesOf(answer)]).toEqual([200, []]);
+    // The device is known from now on; that signs nobody in.
+    expect([answer.status, setCookiesOf(answer).map(({ name }) => name)]).toEqual([200, ["device_id"]]);
     const signIn = (email: string, typed: string) =>
       patiently(() => stand.client().post("/api/v1/tokens/", { email, password: typed }));
     expect((await signIn(other.email, newPassword)).status).toBe(401);

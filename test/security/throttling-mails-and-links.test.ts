@@ -46,6 +46,20 @@ describe("mails to one address", () => {
     60_000,
   );
 
+  test("61 a hundred requests at once for one address: three, one mail each, and no link is left but the last", async () => {
+    const { email } = await signUp(stand);
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, () => stand.client().post(reset, { email }, from(newIp()))),
+    );
+    expect(statusesOf(answers).filter((status) => status === 200)).toHaveLength(3);
+    expect(statusesOf(answers).filter((status) => status === 429)).toHaveLength(97);
+    await resetRequestsFollowedUp(stand);
+    const mails = await stand.query("select 1 from mails where address = $1 and kind = 'reset-password'", [email]);
+    expect(mails.length).toBeGreaterThan(0);
+    expect(mails.length).toBeLessThanOrEqual(3);
+    expect((await signIn(email, password)).status).toBe(200);
+  });
+
   test("requests for new passwords from one network: a hundred an hour", async () => {
     const ip = newIp();
     const answers = await times(101, () => stand.client().post(reset, { email: uniqueEmail("nobody") }, from(ip)));
