@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { Answer } from "../support/client.ts";
 import { password, registration } from "../support/people.ts";
-import { startService, type TestStand } from "../support/service.ts";
+import type { TestStand } from "../support/service.ts";
 import { said, signUp } from "./accounts.ts";
 import { startStand } from "./stand.ts";
 
@@ -13,97 +12,6 @@ beforeAll(async () => {
 afterAll(() => stand.stop());
 
 const customers = "/api/v1/users/customers/";
-const send = (method: string, path: string, headers: Record<string, string>) =>
-  stand.client().request(method, path, { headers });
-
-describe("CORS", () => {
-  const credentials = (answer: Answer) => [
-    answer.headers.get("access-control-allow-origin"),
-    answer.headers.get("access-control-allow-credentials"),
-  ];
-
-  test.each([app, "http://localhost:3000"])("%s is on the list: allowed, on errors as well", async (origin) => {
-    for (const path of ["/health/live", "/nothing", "/api/v1/users/current/"]) {
-      expect(credentials(await send("GET", path, { origin }))).toEqual([origin, "true"]);
-    }
-  });
-
-  test.each([
-    "https://app.example.co",
-    "https://app.example.com.evil.example",
-    "https://app.example.comx",
-    "https://evil.example/https://app.example.com",
-    "https://xapp.example.com",
-    "https://sub.app.example.com",
-    "http://app.example.com",
-    "https://app.example.com:8443",
-    "HTTPS://APP.EXAMPLE.COM",
-    "https://app.example.com/",
-    "http://localhost:3001",
-    "http://127.0.0.1:3000",
-    "null",
-    "*",
-    "",
-  ])("%j is not: no header lets it read", async (origin) => {
-    for (const method of ["GET", "OPTIONS"]) {
-      expect(credentials(await send(method, "/api/v1/users/current/", { origin }))).toEqual([null, null]);
-    }
-  });
-
-  test.each([
-    ["POST", customers],
-    ["PATCH", "/api/v1/users/current/"],
-    ["POST", "/api/v1/tokens/clear/"],
-    ["GET", "/api/v1/users/current/send-activation/"],
-    ["POST", "/nothing"],
-  ])("a preflight for %s %s: answered, and nothing is run", async (method, path) => {
-    const { client, id } = await signUp(stand);
-    const before = await stand.query("select * from sessions where user_id = $1", [id]);
-    const answer = await client.request("OPTIONS", path, {
-      headers: {
-        origin: app,
-        "access-control-request-method": method,
-        "access-control-request-headers": "content-type, x-csrftoken",
-      },
-    });
-    expect([answer.status, answer.text]).toEqual([204, ""]);
-    expect(answer.headers.get("access-control-allow-methods")?.split(", ")).toEqual(
-      expect.arrayContaining(["GET", "POST", "PUT", "PATCH", "DELETE"]),
-    );
-    const headers = answer.headers.get("access-control-allow-headers")?.toLowerCase().split(", ");
-    expect(headers).toEqual(expect.arrayContaining(["content-type", "authorization", "x-csrftoken"]));
-    expect(await stand.query("select * from sessions where user_id = $1", [id])).toEqual(before);
-    expect(await stand.query("select 1 from mails where user_id = $1", [id])).toHaveLength(1);
-  });
-
-  test("an allowed page may read what the contract tells in headers", async () => {
-    const { headers } = await send("GET", "/health/live", { origin: app });
-    const exposed = headers.get("access-control-expose-headers")?.toLowerCase().split(/, */) ?? [];
-    expect(exposed).toEqual(expect.arrayContaining(["link", "retry-after", "x-request-id"]));
-  });
-
-  test("development: any origin of this machine, and no other", async () => {
-    const service = await startService();
-    try {
-      const asked = async (origin: string) =>
-        credentials(await service.client().get("/health/live", { headers: { origin } }))[0];
-      for (const origin of ["http://localhost:5173", "http://127.0.0.1:1", "http://[::1]:3000", "https://localhost"]) {
-        expect(await asked(origin)).toBe(origin);
-      }
-      for (const origin of [
-        "http://localhost.evil.example",
-        "http://localhost@evil.example",
-        "http://127.0.0.1.nip.io",
-        "null",
-      ]) {
-        expect(await asked(origin)).toBeNull();
-      }
-    } finally {
-      await service.stop();
-    }
-  });
-});
-
 describe("requests from foreign pages", () => {
   const foreign: [string, Record<string, string>][] = [
     ["Sec-Fetch-Site: cross-site", { "sec-fetch-site": "cross-site" }],

@@ -95,14 +95,6 @@ describe("a gRPC request that is refused: its status, no look inside, and others
     ["bytes that are no message", status.INTERNAL, framed(Buffer.from([0x0a, 0xff, 0xff])), {}],
     ["two messages", status.UNIMPLEMENTED, Buffer.concat([sent, sent]), {}],
     ["no message", status.UNIMPLEMENTED, Buffer.alloc(0), {}],
-    ["an unknown method", status.UNIMPLEMENTED, sent, { ":path": "/roles.RolesService/DeleteUser" }],
-    [
-      "reflection, in production",
-      status.UNIMPLEMENTED,
-      sent,
-      { ":path": "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo" },
-    ],
-    ["an unknown service", status.UNIMPLEMENTED, sent, { ":path": "/admin" }],
     ["a deadline that is no time", status.INTERNAL, sent, { "grpc-timeout": "soon" }],
   ])("%s", async (_, code, body, headers) => {
     const answer = await ask(body, headers);

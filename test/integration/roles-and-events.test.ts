@@ -155,17 +155,6 @@ describe("everything at once", () => {
     expect(await eventsOf(person)).toHaveLength(events.length);
   });
 
-  test("no event has an address, a phone, a birth date, a hash or a token", async () => {
-    const person = await signUp(service);
-    await change(person, {
-      email: uniqueEmail("secret"),
-      user_profile: { phone: "+375291234567", birth_date: "1980-02-29" },
-    });
-    await own(person, { email: uniqueEmail("pending"), current_password: password });
-    const text = JSON.stringify(await eventsOf(person));
-    expect(text).not.toMatch(/@|\+48|\+375|1980|1990|\$2|token/);
-  });
-
   test("signing in, signing out, asking for a link, asking for a new address: no event", async () => {
     const person = await signUp(service);
     await service.client().post("/api/v1/tokens/", { email: person.email, password });

@@ -72,7 +72,7 @@ describeWithNats(
     const setActive = (id: number, is_active: boolean) =>
       patiently(() => moderator.client.request("PATCH", `/api/v1/users/${id}/`, { body: { is_active } }));
 
-    test("a request with a forged moderator: not answered, and nothing changes; with the secret it would", async () => {
+    test("71 a request with a forged moderator: not answered, and nothing changes; with the secret it would", async () => {
       const request = intruder.request("users.update", { id: victim.id, role: "RM" }, actor());
       const subject = Intruder.subjectOf("REQ", node);
       const plain = Buffer.from(JSON.stringify(intruder.payload(request)));
@@ -189,7 +189,7 @@ describeWithNats(
       expect(backend.stdout()).not.toMatch(/Invalid incoming packet/);
     });
 
-    test("a user of NATS without the right: can neither say nor hear anything", async () => {
+    test("71 a user of NATS without the right: can neither say nor hear anything", async () => {
       const guest = await connect({ servers: nats.url, user: "guest", pass: "guest-password" });
       const refusals: string[] = [];
       const heard: string[] = [];

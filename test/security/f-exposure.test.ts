@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { readLog } from "../../scripts/fuzz/read-log.ts";
-import { bearer, patiently, said, signUp } from "../contract/accounts.ts";
+import { patiently, said, signUp } from "../contract/accounts.ts";
 import { Client } from "../support/client.ts";
 import { registration, uniqueEmail } from "../support/people.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
@@ -114,19 +114,20 @@ test("a proxy in front that nobody configured: told once, whatever comes", async
   expect(told.map(({ level }) => level)).toEqual(["warn"]);
 });
 
-test("65 16.5.1 an unknown path is 404 before it is asked who wants it", async () => {
-  for (const path of [
-    "/api/v1/users/1/secrets/",
-    "/api/v2/users/current/",
-    "/api/v1/users/current/../../admin",
-    "/API/V1/USERS/CURRENT/",
-    "/api/v1//users/current/",
+test("69 in production without a list of origins no page may read, not even one of this machine", async () => {
+  const own = new URL(stand.url).origin;
+  for (const origin of [
+    "http://localhost:3000",
+    "http://127.0.0.1:3000",
+    "https://localhost",
+    "null",
+    "https://x.example",
   ]) {
-    const answers = [await stand.client().get(path), await stand.client().get(path, bearer("a.b.c"))];
-    for (const answer of answers) {
-      expect([path, ...said(answer)]).toEqual([path, 404, { detail: "Not found.", code: "not_found" }]);
-    }
+    const { headers } = await stand.client().get("/health/live", { headers: { origin } });
+    expect([origin, headers.get("access-control-allow-origin")]).toEqual([origin, null]);
   }
+  const { headers } = await stand.client().get("/health/live", { headers: { origin: own } });
+  expect(headers.get("access-control-allow-origin")).toBe(own);
 });
 
 test("75 16.5.1 16.5.2 PostgreSQL goes away under a request: 503 with an id, nothing of SQL, hosts or code, and it comes back", async () => {

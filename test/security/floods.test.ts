@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { execFileSync } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { bearer, signUp, type Person } from "../contract/accounts.ts";
+import { eventually } from "../support/eventually.ts";
 import { startFlood, type FloodName } from "../support/floods.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { createStand, type TestStand } from "../support/service.ts";
@@ -65,3 +69,42 @@ describe("78 a flood of hostile connections: refused or closed, memory stays fla
     expect(peak - before).toBeLessThan(150);
   });
 });
+
+/** As many as a process may have, less what else it needs; on most machines all of them. */
+const wanted = 10_000;
+const allowed = Number(execFileSync("sh", ["-c", "ulimit -n"], { encoding: "utf8" })) || wanted + 1000;
+const idle = Math.min(wanted, allowed - 1000);
+if (idle < wanted) process.stderr.write(`NOT TESTED: ${wanted} idle connections, only ${idle} (ulimit -n)\n`);
+
+/** One request on a connection that then stays as it is. @returns the connection and the status of the answer */
+async function goIdle(): Promise<{ socket: Socket; status: string }> {
+  const socket = connect(Number(new URL(stand.url).port), "127.0.0.1");
+  socket.on("error", () => undefined).write("GET /health/live HTTP/1.1\r\nHost: idle\r\n\r\n");
+  const [answer] = (await once(socket, "data")) as [Buffer];
+  socket.resume();
+  return { socket, status: answer.toString("latin1").slice(9, 12) };
+}
+
+test("78 10,000 idle connections: borne, each for a few kilobytes, and others are served", async () => {
+  const descriptors = () => (process.platform === "linux" ? readdirSync(`/proc/${running.pid}/fd`).length : 0);
+  const before = { memory: megabytes(), descriptors: descriptors() };
+  const kept: Awaited<ReturnType<typeof goIdle>>[] = [];
+  const opening = (async () => {
+    while (kept.length < idle) kept.push(...(await Promise.all(Array.from({ length: 250 }, goIdle))));
+  })();
+  expect([...(await askUntil(opening)).statuses]).toEqual([200]);
+  expect(new Set(kept.map(({ status }) => status))).toEqual(new Set(["200"]));
+  // They cost no time any more, and nobody is thrown out for them.
+  const times: number[] = [];
+  for (let nth = 0; nth < 100; nth++) {
+    const began = performance.now();
+    expect((await stand.client().get("/api/v1/users/current/", bearer(person.token))).status).toBe(200);
+    times.push(performance.now() - began);
+  }
+  expect(times.toSorted((a, b) => a - b)[50]).toBeLessThan(50);
+  expect(kept.filter(({ socket }) => socket.closed)).toEqual([]);
+  const kilobytesEach = ((megabytes() - before.memory) * 1024) / idle;
+  expect(kilobytesEach).toBeLessThan(30);
+  for (const { socket } of kept) socket.destroy();
+  await eventually("they are let go", () => (descriptors() < before.descriptors + 100 ? true : undefined));
+}, 60_000);
