@@ -77,7 +77,8 @@ function pairsOf(send: Send, active: readonly string[], inactive: readonly strin
 }
 
 function importedPairsOf(send: Send, since: readonly string[], imported: readonly string[]) {
-  const signIn = (email: string) => send("POST", "/api/v1/tokens/", { email, password: "wrong horse battery" });
+  const wrong = "wrong horse battery";
+  const signIn = (email: string) => send("POST", "/api/v1/tokens/", { email, password: wrong });
   const refused = (email: () => string) => () => timeOf(401, () => signIn(email()));
   const one = (of: readonly string[]) => of[Math.floor(Math.random() * of.length)] ?? "";
   const known = refused(() => one(imported));

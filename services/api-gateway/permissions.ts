@@ -2,7 +2,7 @@ import type { ActionContract, Auth } from "../../lib/contract.ts";
 
 /**
  * Who may do what: route x caller x field, in one place. The start fails when a route is missing here or its action says
- * something else, and the test matrix is made from it (test/contract/permissions.test.ts).
+ * something else, and the test matrix is made from it (test/security/f-permissions.test.ts).
  */
 export interface Permission {
   /**

@@ -43,9 +43,12 @@ export function handle(deps: GatewayDeps, route: Route) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { actor, cookies } = await identify(deps.guard, request, needed);
     if (actor.principal) request.userId = actor.principal.userId;
-    reply.raw.once("close", () => {
+    const closed = (): void => {
       if (!reply.raw.writableFinished) void deps.broker.broadcast("request.abandoned", { call: actor.call });
-    });
+    };
+    // Perhaps while it was asked who it is.
+    if (reply.raw.destroyed) closed();
+    else reply.raw.once("close", closed);
     const params = {
       ...(route.body ? bodyOf(request) : {}),
       ...queryOf(request, route),

@@ -25,12 +25,13 @@ export function openAuth(
   chores: Sql = db,
 ): AuthDeps {
   const securityLog = createSecurityLog(log);
+  const abandoned = new AbandonedCalls();
   const refusals = new AuditBuffer(securityLog, (entries) => appendAuditEntries(chores, entries));
   return {
     config,
     clock,
     db,
-    passwords: createPasswords(config.password, log),
+    passwords: createPasswords(config.password, log, abandoned),
     throttle: new Throttle(config.budgets, counters, refusals),
     keys: {
       access: keyRing(config.secrets, "access-token"),
@@ -40,6 +41,6 @@ export function openAuth(
     },
     securityLog,
     refusals,
-    abandoned: new AbandonedCalls(),
+    abandoned,
   };
 }

@@ -1,8 +1,10 @@
 import { createHash, createHmac } from "node:crypto";
 import { availableParallelism } from "node:os";
 import type { Config } from "../../../lib/config.ts";
+import { ServiceError } from "../../../lib/errors.ts";
 import type { Log } from "../../../lib/log.ts";
 import type { Actor } from "../../../lib/principal.ts";
+import type { AbandonedCalls } from "../abandoned-calls.ts";
 import { decoyOf, isDjangoHash } from "../django-hashes.ts";
 import { costOf, isBcryptHash } from "./bcrypt-form.ts";
 import type { HashJob } from "./hash-jobs.ts";
@@ -47,7 +49,12 @@ const pepperOf = (key: string | undefined): Pepper => ({
   key: key ?? "",
 });
 
-export function createPasswords(config: Config["password"], log: Log): Passwords {
+/** @param abandoned calls whose client has hung up */
+export function createPasswords(
+  config: Config["password"],
+  log: Log,
+  abandoned: Pick<AbandonedCalls, "has">,
+): Passwords {
   const cost = config.hashCost;
   const cores = availableParallelism();
   const workers = new HashWorkers(log);
@@ -60,7 +67,11 @@ export function createPasswords(config: Config["password"], log: Log): Passwords
   // The same text typed on another keyboard may be composed differently (NIST SP 800-63B, section 3.1.1.2): NFC.
   const peppered = (pepper: Pepper, password: string) =>
     createHmac("sha384", pepper.key).update(password.normalize("NFC")).digest("base64");
-  const run = (job: HashJob, { call }: Actor) => queue.run(() => workers.run(job), call);
+  const run = async (job: HashJob, { call }: Actor) => {
+    // Before it was his turn to wait: what is counted and looked up takes a moment.
+    if (abandoned.has(call)) throw new ServiceError("unavailable");
+    return await queue.run(() => workers.run(job), call);
+  };
 
   return {
     hash: async (password, actor) => {

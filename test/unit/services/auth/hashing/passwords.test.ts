@@ -4,6 +4,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import bcrypt from "bcrypt";
 import type { Config } from "../../../../../lib/config.ts";
 import { silentLog } from "../../../../../lib/log.ts";
+import { AbandonedCalls } from "../../../../../services/auth/abandoned-calls.ts";
 import { createPasswords, type Passwords } from "../../../../../services/auth/hashing/passwords.ts";
 import { actor as actorOf, rejection } from "../../../helpers.ts";
 
@@ -12,7 +13,7 @@ const [pepper, otherPepper] = ["a-pepper-0123456789-abcdefghijklm", "another-pep
 const settings = { hashCost: 4, pepper, previousPepper: undefined };
 const open: Passwords[] = [];
 const create = (config: Config["password"]): Passwords => {
-  const created = createPasswords(config, silentLog);
+  const created = createPasswords(config, silentLog, new AbandonedCalls());
   open.push(created);
   return created;
 };
