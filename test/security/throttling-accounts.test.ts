@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { randomBytes } from "node:crypto";
 import { encodeUserId } from "../../lib/user-reference.ts";
 import { mailedLink, said, setCookiesOf, signUp, submitForm, tokenOf, type Person } from "../contract/accounts.ts";
-import type { Answer } from "../support/client.ts";
+import type { Answer, Client } from "../support/client.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
 import {
   stand,
@@ -239,7 +239,7 @@ describe("a device's cookie", () => {
     ],
   ];
   test.each(waysToANewPassword)(
-    "32 27 after a new password, %s, all that were kept are a stranger's",
+    "20 27 32 after a new password, %s, all that were kept are a stranger's",
     async (_, change) => {
       const person = await signUp(stand);
       const { email } = person;
@@ -259,22 +259,55 @@ describe("a device's cookie", () => {
     },
   );
 
-  test("32 whoever set a new password by a mailed link signs in, though a stranger goes on", async () => {
-    const { email } = await signUp(stand);
-    await exhaust(email);
-    await stand.client().post(reset, { email }, from(newIp()));
-    const token = tokenOf(await mailedLink(stand, "reset-password", email));
-    const owner = stand.client();
-    const answer = await owner.post(confirmReset, { token, new_password: newPassword }, from(newIp()));
-    expect([answer.status, owner.cookie("access_token"), owner.cookie("refresh_token")]).toEqual([
-      200,
-      undefined,
-      undefined,
-    ]);
-    await exhaust(email);
-    expect((await signIn(email, newPassword)).status).toBe(429);
-    expect((await signIn(email, newPassword, newIp(), owner)).status).toBe(200);
-  });
+  const byForm = (owner: Client, link: string) =>
+    owner.request("POST", link, {
+      raw: new URLSearchParams({ new_password: newPassword }).toString(),
+      headers: { "content-type": "application/x-www-form-urlencoded", "x-forwarded-for": newIp() },
+    });
+  const linksToANewPassword: [string, (owner: Client, person: Person) => Promise<Answer>][] = [
+    [
+      "of a forgotten one",
+      async (owner, { email }) => {
+        await stand.client().post(reset, { email }, from(newIp()));
+        const token = tokenOf(await mailedLink(stand, "reset-password", email));
+        return await owner.post(confirmReset, { token, new_password: newPassword }, from(newIp()));
+      },
+    ],
+    [
+      "of a forgotten one, on its page",
+      async (owner, { email }) => {
+        await stand.client().post(reset, { email }, from(newIp()));
+        return await byForm(owner, await mailedLink(stand, "reset-password", email));
+      },
+    ],
+    [
+      "of a registration that he did not make",
+      async (owner, { email }) => byForm(owner, await mailedLink(stand, "verify", email)),
+    ],
+    [
+      "of a change of address that he did not want",
+      async (owner, { email, client }) => {
+        await stand.query("update users set is_email_verified = true where email = $1", [email]);
+        const body = { email: uniqueEmail("thief"), current_password: password };
+        expect((await client.request("PATCH", current, { body })).status).toBe(200);
+        return await byForm(owner, await mailedLink(stand, "undo-email", email));
+      },
+    ],
+  ];
+  test.each(linksToANewPassword)(
+    "32 whoever set a new password by a mailed link, %s, signs in though a stranger goes on",
+    async (_, setPassword) => {
+      const person = await signUp(stand);
+      const { email } = person;
+      const owner = stand.client();
+      expect((await setPassword(owner, person)).status).toBe(200);
+      // That signs nobody in.
+      expect([owner.cookie("access_token"), owner.cookie("refresh_token")]).toEqual([undefined, undefined]);
+      await exhaust(email);
+      expect((await signIn(email, newPassword)).status).toBe(429);
+      expect((await signIn(email, newPassword, newIp(), owner)).status).toBe(200);
+    },
+  );
 
   test("32 a device stays known when the account's address changes, and is nobody's at the next owner of the old one", async () => {
     const { email, id, client } = await signUp(stand);
