@@ -62,10 +62,18 @@ async function fillTheQueue(ask: () => Parameters<typeof send>[0]): Promise<Sock
   return sockets;
 }
 
+/** On a busy machine eight may be refused after a wait of 1.2 s; a queue that is full refuses at once. */
+async function signInOnceThereIsTime(): Promise<number> {
+  const start = performance.now();
+  const status = await signIn(person.email, password);
+  const waited = performance.now() - start > 1100;
+  return status === 503 && waited ? await signInOnceThereIsTime() : status;
+}
+
 /** More than find room while what waited is hashed after all: all of that takes more than a second, whatever the cores. */
 const honest = 4 * availableParallelism();
 async function expectRoom(): Promise<void> {
-  const statuses = await Promise.all(Array.from({ length: honest }, () => signIn(person.email, password)));
+  const statuses = await Promise.all(Array.from({ length: honest }, signInOnceThereIsTime));
   expect(statuses).toEqual(Array(honest).fill(200));
 }
 
