@@ -7,7 +7,7 @@ import type { Log } from "./lib/log.ts";
 import { validatorOptions } from "./lib/schema.ts";
 import { BrokerLogger } from "./mixins/broker-logger.ts";
 import { authorize } from "./mixins/middlewares/authorize.ts";
-import { tellSilence } from "./mixins/middlewares/tell-silence.ts";
+import { informBreaker } from "./mixins/middlewares/inform-breaker.ts";
 import { sealPackets } from "./mixins/transporter/seal-packets.ts";
 import { createTransporter } from "./mixins/transporter/transporter.ts";
 
@@ -19,7 +19,7 @@ export default function brokerOptions(config: Config, log: Log): BrokerOptions {
     logger: new BrokerLogger(log),
     transporter:
       config.transporter === undefined ? null : createTransporter(config.transporter, config.production, log),
-    middlewares: [authorize, tellSilence, sealPackets(config.secrets, log)],
+    middlewares: [authorize, informBreaker, sealPackets(config.secrets, log)],
     // $node.* would tell options and services to every peer.
     internalServices: false,
     validator: new Validators.Fastest(validatorOptions),

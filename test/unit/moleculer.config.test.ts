@@ -3,6 +3,7 @@ import { ServiceBroker, type ActionSchema, type BrokerOptions, type Context } fr
 import { ServiceError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
 import brokerOptions from "../../moleculer.config.ts";
+import { eventually } from "../support/eventually.ts";
 import { config, rejection } from "./helpers.ts";
 
 /** Moleculer's defaults wait for ever, let every call through, and stop without waiting (SECURITY.md, 1.3). Ours do not. */
@@ -29,6 +30,24 @@ async function started(handlers: Handlers, changes: BrokerOptions = {}): Promise
   await broker.start();
   brokers.push(broker);
   return broker;
+}
+/** A node with these actions, and one that calls them over a transporter. */
+async function callerOf(handlers: Handlers): Promise<{ broker: ServiceBroker; other: ServiceBroker }> {
+  const other = await started(handlers, { transporter: "Fake" });
+  // A stop would wait for answers that do not come.
+  const caller: BrokerOptions = { transporter: "Fake", tracking: { enabled: false } };
+  const broker = new ServiceBroker({ ...brokerOptions(config(), silentLog), ...caller });
+  brokers.push(broker);
+  await broker.start();
+  await broker.waitForServices("test");
+  return { broker, other };
+}
+/** As a process that is stopped, or a network that swallows everything. @returns ends it */
+function silence(node: ServiceBroker): () => void {
+  const transit = node.transit!;
+  const sendResponse = transit.sendResponse.bind(transit);
+  transit.sendResponse = () => Promise.resolve();
+  return () => (transit.sendResponse = sendResponse);
 }
 const typeOf = (error: unknown) => (error as { type?: string }).type;
 
@@ -68,22 +87,39 @@ describe("the broker: a call", () => {
 
   test("of a node that is silent is refused at once after a while; of one that says no it is not", async () => {
     const no = () => Promise.reject(new ServiceError("permission_denied"));
-    const other = await started({ untilTheEnd, no }, { transporter: "Fake" });
-    // A stop would wait for answers that do not come.
-    const caller: BrokerOptions = { transporter: "Fake", tracking: { enabled: false } };
-    const broker = new ServiceBroker({ ...brokerOptions(config(), silentLog), ...caller });
-    brokers.push(broker);
-    await broker.start();
-    await broker.waitForServices("test");
+    const { broker, other } = await callerOf({ untilTheEnd, no });
     const calls = (name: string) =>
       Promise.all(Array.from({ length: 30 }, () => rejection(broker.call(name, {}, { timeout: 50 }))));
     expect(new Set((await calls("test.no")).map(typeOf))).toEqual(new Set(["permission_denied"]));
-    // As a process that is stopped, or a network that swallows everything.
-    other.transit!.sendResponse = () => Promise.resolve();
+    silence(other);
     expect(new Set((await calls("test.untilTheEnd")).map(typeOf))).toEqual(new Set(["REQUEST_TIMEOUT"]));
     const began = performance.now();
     expect(typeOf(await rejection(broker.call("test.untilTheEnd")))).toBe("SERVICE_NOT_AVAILABLE");
     expect(performance.now() - began).toBeLessThan(1000);
+  });
+
+  test("is let through again when its node has said no after a silence", async () => {
+    const no = () => Promise.reject(new ServiceError("permission_denied"));
+    const { broker, other } = await callerOf({ no });
+    const call = () => rejection(broker.call("test.no", {}, { timeout: 50 }));
+    const goOn = silence(other);
+    await Promise.all(Array.from({ length: 30 }, call));
+    expect(typeOf(await call())).toBe("SERVICE_NOT_AVAILABLE");
+    goOn();
+    await eventually("an answer", async () => (typeOf(await call()) === "permission_denied" ? true : undefined), 4000);
+    expect(typeOf(await call())).toBe("permission_denied");
+  });
+
+  test("is let through while most answers are refusals", async () => {
+    const no = () => Promise.reject(new ServiceError("permission_denied"));
+    const { broker, other } = await callerOf({ no });
+    const calls = (count: number) =>
+      Promise.all(Array.from({ length: count }, () => rejection(broker.call("test.no", {}, { timeout: 50 }))));
+    await calls(100);
+    const goOn = silence(other);
+    await calls(30);
+    goOn();
+    expect((await calls(1)).map(typeOf)).toEqual(["permission_denied"]);
   });
 
   test("that runs when the node stops is finished", async () => {
