@@ -8,9 +8,11 @@ import {
   type AccountColumns,
   type NewAccount,
 } from "./accounts.repository.ts";
+import { isReservedByAnother } from "./one-time-tokens.repository.ts";
 import { appendEvent, type AccountEvent } from "./outbox.repository.ts";
 
 export const emailTaken = "user with this email already exists.";
+const taken = (): ServiceError => invalidFields({ email: emailTaken });
 
 /** A new account and its first event, version 1. @throws ServiceError `invalid_input` when the address is taken */
 export async function createAccount(
@@ -19,7 +21,7 @@ export async function createAccount(
   event: (created: Account) => AccountEvent,
 ): Promise<Account> {
   const inserted = await insertAccount(tx, account);
-  if (!inserted) throw invalidFields({ email: emailTaken });
+  if (!inserted || (await isReservedByAnother(tx, account.email.canonical, inserted.id))) throw taken();
   await appendEvent(tx, inserted.id, inserted.version, event(inserted));
   return inserted;
 }
@@ -35,7 +37,8 @@ export async function changeAccount(
   to: AccountColumns,
   event: AccountEvent | ((after: Account) => AccountEvent),
 ): Promise<Account> {
-  if (!(await updateAccount(tx, before.id, to))) throw invalidFields({ email: emailTaken });
+  if (!(await updateAccount(tx, before.id, to))) throw taken();
+  if (to.email && (await isReservedByAnother(tx, to.email.canonical, before.id))) throw taken();
   const after = await findAccount(tx, before.id);
   if (!after) throw new ServiceError("not_found");
   await appendEvent(tx, after.id, after.version, typeof event === "function" ? event(after) : event);

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { EmailAddress } from "../../lib/email-address.ts";
 import type { OneTimePurpose } from "../../lib/one-time-token.ts";
 import type { Sql, Transaction } from "../database/database.ts";
 
@@ -48,13 +49,41 @@ export async function consumeOneTimeToken(
   return row?.address;
 }
 
-/** Whose token this is, while it can still be used. @returns the account's id */
-export async function findTokenOwner(sql: Sql, id: string): Promise<number | undefined> {
-  const [token] = await sql.query<{ userId: number }>(
-    `select user_id as "userId" from one_time_tokens where id = $1 and ended_at is null and expires_at > now()`,
+/** A token that can still be used: whose it is, and the address that it was made for. */
+export async function findOneTimeToken(
+  sql: Sql,
+  id: string,
+): Promise<{ readonly userId: number; readonly address: string } | undefined> {
+  const [token] = await sql.query<{ userId: number; address: string }>(
+    `select user_id as "userId", address from one_time_tokens where id = $1 and ended_at is null and expires_at > now()`,
     [id],
   );
-  return token?.userId;
+  return token;
+}
+
+/**
+ * The address that an account leaves stays reserved for it as long as the link lives by which its owner takes the change
+ * back: somebody else who registered it meanwhile would disarm that link.
+ */
+export async function reserveAddress(tx: Transaction, userId: number, left: EmailAddress): Promise<void> {
+  await tx.query(
+    `update one_time_tokens set reserved_canonical = $3
+     where user_id = $1 and purpose = 'undo-email' and address = $2 and ended_at is null`,
+    [userId, left.address, left.canonical],
+  );
+}
+
+/**
+ * Whether another account may take the address back. Asked after it was written: whoever leaves it at the same moment holds
+ * its entry in the index until then.
+ */
+export async function isReservedByAnother(tx: Transaction, canonicalEmail: string, userId: number): Promise<boolean> {
+  const reserved = await tx.query(
+    `select 1 from one_time_tokens
+     where reserved_canonical = $1 and user_id <> $2 and ended_at is null and expires_at > now() limit 1`,
+    [canonicalEmail, userId],
+  );
+  return reserved.length > 0;
 }
 
 /** Links mailed before no longer work, but for those by which an owner takes back a change of his address. */

@@ -112,8 +112,18 @@ export async function endSession(tx: Transaction, id: string, reason: EndReason)
   return ended?.userId;
 }
 
-/** @returns how many of the account's sessions ended within the last hour because two parties held their token */
+/** Whose session it is or was, until its row is swept away. */
+export async function findSessionOwner(sql: Sql, id: string): Promise<number | undefined> {
+  const [session] = await sql.query<{ userId: number }>(`select user_id as "userId" from sessions where id = $1`, [id]);
+  return session?.userId;
+}
+
+/**
+ * One at a time for each account, until the transaction ends: of many that are found stolen at once each sees the others.
+ * @returns how many of the account's sessions ended within the last hour because two parties held their token
+ */
 export async function stolenLately(tx: Transaction, userId: number): Promise<number> {
+  await tx.query("select pg_advisory_xact_lock(hashtextextended('stolen sessions', $1))", [userId]);
   const statement = `select count(*)::int as stolen from sessions
      where user_id = $1 and end_reason = 'reuse' and ended_at > now() - interval '1 hour'`;
   const [row] = await tx.query<{ stolen: number }>(statement, [userId]);
@@ -127,6 +137,18 @@ export async function endOwnSession(tx: Transaction, userId: number, id: string)
 
 export async function endOtherSessions(tx: Transaction, userId: number, keepId: string): Promise<number> {
   return (await endWhere(tx, "ended-by-owner", "user_id = $2 and id <> $3", [userId, keepId])).length;
+}
+
+/** Of the Django service, which are no rows before they are used here. @returns false when they had ended before */
+export async function endLegacySessions(tx: Transaction, userId: number): Promise<boolean> {
+  const statement =
+    "update users set legacy_sessions_ended = true where id = $1 and not legacy_sessions_ended returning id";
+  return (await tx.query(statement, [userId])).length > 0;
+}
+
+export async function haveLegacySessionsEnded(tx: Transaction, userId: number): Promise<boolean> {
+  const statement = "select 1 from users where id = $1 and legacy_sessions_ended";
+  return (await tx.query(statement, [userId])).length > 0;
 }
 
 /** Every session and, by the raised epoch, every access token. The caller holds the account's lock. */

@@ -15,12 +15,9 @@ import { handle, type GatewayDeps } from "./serve-routes.ts";
 interface LinkPage extends ButtonTexts {
   /** The last part of the link's path (services/mailer/deliver.ts). */
   readonly name: string;
-  readonly follow: (
-    broker: GatewayDeps["broker"],
-    link: Link,
-    newPassword: string | undefined,
-    actor: Actor,
-  ) => Promise<DeviceOnly>;
+  /** `password`: of whoever is not signed in. */
+  readonly asks: "password" | "new password";
+  readonly follow: (broker: GatewayDeps["broker"], link: Link, typed: Passwords, actor: Actor) => Promise<DeviceOnly>;
 }
 
 /** Links that are opened by a person alone, each with one button. */
@@ -30,10 +27,12 @@ const buttonLinks: readonly LinkPage[] = [
     title: "Confirm your new e-mail address",
     question: "From now on your account uses this address.",
     button: "Confirm",
-    asksPassword: false,
+    asks: "password",
     done: "Your account uses this address now. You can close this page.",
-    follow: (broker, link, _, actor) =>
-      call(broker, authContract.confirmEmail, { purpose: "confirm-email", ...link }, actor),
+    follow: (broker, link, { password }, actor) => {
+      const params = { purpose: "confirm-email", ...link, ...(password !== undefined && { password }) } as const;
+      return call(broker, authContract.confirmEmail, params, actor);
+    },
   },
   {
     name: "undo-email",
@@ -42,9 +41,9 @@ const buttonLinks: readonly LinkPage[] = [
       "Your account keeps the address that this mail came to, and everybody who is signed in is signed out. " +
       "Whoever asked for the change knows your password, so please set a new one.",
     button: "Take it back",
-    asksPassword: true,
+    asks: "new password",
     done: "Your address is kept, your new password counts, and everybody was signed out.",
-    follow: (broker, link, new_password, actor) => {
+    follow: (broker, link, { new_password }, actor) => {
       const params = { purpose: "undo-email", ...link, ...(new_password !== undefined && { new_password }) } as const;
       return call(broker, authContract.confirmEmail, params, actor);
     },
@@ -54,9 +53,9 @@ const buttonLinks: readonly LinkPage[] = [
     title: "Set a new password",
     question: "Everybody who is signed in to your account is signed out.",
     button: "Set password",
-    asksPassword: true,
+    asks: "new password",
     done: "Your new password counts. You can sign in with it now.",
-    follow: (broker, { token }, new_password = "", actor) =>
+    follow: (broker, { token }, { new_password = "" }, actor) =>
       call(broker, authContract.resetPassword, { token, new_password }, actor),
   },
 ];
@@ -96,7 +95,7 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
   server.post(verifyRoute.path, { config: { form: true } }, async (request, reply) => {
     const { actor } = await identify(deps.guard, request, "optional");
     const params = { ...linkOf(request), ...passwordsOf(request) };
-    return await sendOutcome(reply, call(deps.broker, authContract.verifyEmailByForm, params, actor), {
+    return await sendOutcome(request, reply, call(deps.broker, authContract.verifyEmailByForm, params, actor), {
       companyName,
       secureCookies: deps.secureCookies,
       done: "Your e-mail address has been verified. You can close this page.",
@@ -104,17 +103,21 @@ export function serveLinkPages(server: FastifyInstance, deps: GatewayDeps, compa
     });
   });
 
-  for (const { name, follow, ...texts } of buttonLinks) {
+  for (const { name, follow, asks, ...texts } of buttonLinks) {
     const path = linkPath(name);
-    server.get(path, (_, reply) => sendPage(reply, 200, buttonPage({ companyName, ...texts })));
+    const who = asks === "password" ? "optional" : "no";
+    server.get(path, async (request, reply) => {
+      const { actor } = await identify(deps.guard, request, who);
+      return sendPage(reply, 200, buttonPage({ companyName, ...texts, asks: actor.principal ? "nothing" : asks }));
+    });
     server.post(path, { config: { form: true } }, async (request, reply) => {
-      const { actor } = await identify(deps.guard, request, "no");
-      const { new_password } = passwordsOf(request);
-      return await sendOutcome(reply, follow(deps.broker, linkOf(request), new_password, actor), {
+      const { actor } = await identify(deps.guard, request, who);
+      return await sendOutcome(request, reply, follow(deps.broker, linkOf(request), passwordsOf(request), actor), {
         companyName,
         secureCookies: deps.secureCookies,
         done: texts.done,
-        again: (text) => buttonPage({ companyName, ...texts, text }),
+        // Asked for again also where somebody is signed in with another account.
+        again: (text) => buttonPage({ companyName, ...texts, asks, text }),
       });
     });
   }
@@ -128,11 +131,18 @@ interface Outcome {
   readonly again: (text: string) => string;
 }
 
-async function sendOutcome(reply: FastifyReply, work: Promise<DeviceOnly>, outcome: Outcome): Promise<FastifyReply> {
+async function sendOutcome(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  work: Promise<DeviceOnly>,
+  outcome: Outcome,
+): Promise<FastifyReply> {
   const { companyName, secureCookies, done, again } = outcome;
   try {
     const { device_id } = await work;
-    if (device_id !== undefined) reply.header("set-cookie", deviceCookie(device_id, secureCookies));
+    // A page of somebody else may post a link of his own account: this browser's cookie is not his to replace.
+    if (device_id !== undefined && request.isForeign !== true)
+      reply.header("set-cookie", deviceCookie(device_id, secureCookies));
   } catch (error) {
     const type = errorType(error);
     if (type === "not_found" || type === "invalid_link") {
@@ -163,8 +173,13 @@ function linkOf(request: FastifyRequest): Link {
   return { user_reference: uidb64, token };
 }
 
+interface Passwords {
+  readonly password?: string;
+  readonly new_password?: string;
+}
+
 /** An empty field counts as left out. */
-function passwordsOf(request: FastifyRequest): { password?: string; new_password?: string } {
+function passwordsOf(request: FastifyRequest): Passwords {
   const form = request.body instanceof URLSearchParams ? request.body : new URLSearchParams();
   const [password, newPassword] = [form.get("password"), form.get("new_password")];
   return { ...(password && { password }), ...(newPassword && { new_password: newPassword }) };

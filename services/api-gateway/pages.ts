@@ -50,7 +50,11 @@ const button = `
 <% if (it.text) { %><p class="problem" role="alert"><%= it.text %></p><% } %>
 <p><%= it.question %></p>
 <form method="post">
-<% if (it.asksPassword) { %>
+<% if (it.asks === "password") { %>
+  <label for="password">Your account's password</label>
+  <input id="password" name="password" type="password" autocomplete="current-password" required>
+<% } %>
+<% if (it.asks === "new password") { %>
   <label for="new_password">New password</label>
   <input id="new_password" name="new_password" type="password" autocomplete="new-password" minlength="8" required>
 <% } %>
@@ -79,10 +83,12 @@ export interface ButtonTexts {
   readonly title: string;
   readonly question: string;
   readonly button: string;
-  readonly asksPassword: boolean;
   readonly done: string;
 }
-export const buttonPage = (page: Page & ButtonTexts & { text?: string }): string => render(page.title, button, page);
+/** What somebody has to type besides pressing the button. */
+export type Asked = "nothing" | "password" | "new password";
+export const buttonPage = (page: Page & ButtonTexts & { asks: Asked; text?: string }): string =>
+  render(page.title, button, page);
 export const donePage = (page: Page & { text: string }): string => render("Thank you", "<p><%= it.text %></p>", page);
 export const errorPage = (page: Page & { text: string }): string =>
   render("That did not work", '<p class="problem"><%= it.text %></p>', page);

@@ -25,6 +25,8 @@ declare module "fastify" {
   interface FastifyRequest {
     /** The account that makes the request, for the log. */
     userId?: number;
+    /** A page of another site makes it, and makes a change. */
+    isForeign?: boolean;
   }
 }
 
@@ -99,6 +101,7 @@ export function createServer(config: Config, log: Log, refusals: AuditBuffer): F
     if (encoding !== undefined && encoding !== "identity") throw new ServiceError("unsupported_media_type");
     const changes = unsafeMethods.has(request.method) || acts === true;
     const foreign = changes && isForeignRequest(request.headers, mayUse);
+    request.isForeign = foreign;
     if (foreign && form !== true) {
       const userAgent = request.headers["user-agent"] ?? "";
       const from = { ...system, requestId: request.id, ip: request.ip, userAgent };

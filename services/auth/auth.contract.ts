@@ -155,6 +155,8 @@ export const authContract = contract("auth", {
     params: {
       purpose: { type: "enum", values: ["confirm-email", "undo-email"] },
       ...link,
+      /** Needed to confirm without a session of the account: whoever asked for the change need not be who reads the mail. */
+      password: { ...passwordRule, optional: true },
       /** Needed to take a change back: the password was known to whoever asked for it. */
       new_password: { ...newPasswordRule, optional: true },
     },

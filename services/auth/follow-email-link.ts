@@ -13,12 +13,15 @@ import {
   consumeOneTimeToken,
   endOneTimeTokens,
   endTokensSince,
+  findOneTimeToken,
+  reserveAddress,
 } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { endAllSessions } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
+import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
-import { checkNewPassword } from "./password-policy.ts";
+import { checkAccountPassword } from "./password-policy.ts";
 import { queuePasswordNotice } from "./set-password.ts";
 import { attemptLink } from "./throttling/link-attempts.ts";
 import { beginAnew } from "./throttling/password-attempts.ts";
@@ -26,7 +29,11 @@ import { beginAnew } from "./throttling/password-attempts.ts";
 type EmailLink = Params<typeof authContract.confirmEmail>;
 type Followed = Result<typeof authContract.confirmEmail>;
 
-/** Somebody follows the link to a new address, or the one by which the old address takes the change back. */
+/**
+ * Somebody follows the link to a new address, or the one by which the old address takes the change back. To confirm takes
+ * the account's session or password: whoever asked for the change may have named the address of a stranger, who would
+ * make another's account his own, with a password that he did not set.
+ */
 export async function followEmailLink(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Followed> {
   return await attemptLink(deps, actor, () => follow(deps, link, actor));
 }
@@ -37,7 +44,10 @@ async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Fo
   const known = await findAccount(deps.db, userId);
   if (!known) throw new ServiceError("not_found");
   if (tokenId === undefined) throw new ServiceError("invalid_link");
-  const passwordHash = link.purpose === "undo-email" ? await hashNewPassword(deps, link, known, actor) : undefined;
+  const passwordHash =
+    link.purpose === "undo-email" ? await hashNewPassword(deps, link, tokenId, known, actor) : undefined;
+  if (passwordHash === undefined && actor.principal?.userId !== userId)
+    await demandPassword(deps, known, { field: "password", password: link.password }, actor);
   const secured = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
@@ -55,10 +65,19 @@ async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Fo
 }
 
 /** Whoever asked for the change gave the password: it is no longer the owner's alone, so the owner sets a new one. */
-async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Account, actor: Actor): Promise<string> {
+async function hashNewPassword(
+  deps: AuthDeps,
+  link: EmailLink,
+  tokenId: string,
+  account: Account,
+  actor: Actor,
+): Promise<string> {
   const password = link.new_password;
   if (password === undefined) throw invalidFields({ new_password: "This field is required." });
-  checkNewPassword("new_password", password, [profile.firstName, profile.lastName, deps.config.companyName]);
+  const token = await findOneTimeToken(deps.db, tokenId);
+  if (!token) throw new ServiceError("invalid_link");
+  // What somebody would try is the address that comes back.
+  checkAccountPassword(deps.config, "new_password", password, { ...account, email: token.address });
   return await deps.passwords.hash(password, actor);
 }
 
@@ -66,7 +85,10 @@ async function hashNewPassword(deps: AuthDeps, link: EmailLink, { profile }: Acc
 async function confirm(tx: Transaction, account: Account, id: string): Promise<Account> {
   const email = readEmailAddress(account.pendingEmail ?? "");
   const token = { id, userId: account.id, purpose: "confirm-email" as const, address: account.pendingEmail ?? "" };
-  if (!email || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
+  if (!account.isActive || !email || !(await consumeOneTimeToken(tx, token))) throw new ServiceError("invalid_link");
+  // An address that nobody has verified is nobody's: its real owner must be able to register it.
+  if (account.isEmailVerified)
+    await reserveAddress(tx, account.id, { address: account.email, canonical: account.emailCanonical });
   // Links to the old address would work again if the account ever came back to it.
   await endOneTimeTokens(tx, account.id);
   const to = { email, pendingEmail: null, isEmailVerified: true };

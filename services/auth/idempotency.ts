@@ -78,6 +78,7 @@ async function madeBy(deps: AuthDeps, request: Repeatable, actor: Actor): Promis
   const { userId, requestHash } = remembered;
   const credentials = await findCredentials(deps.db, { id: userId });
   const { matches } = await deps.passwords.verify(request.password, credentials?.passwordHash, actor);
+  if (!matches) deps.refusals.tell("authn_login_fail", actor, { subjectId: userId });
   if (!matches || !credentials || !requestHash.equals(request.requestHash)) {
     throw new ServiceError("idempotency_key_reused");
   }

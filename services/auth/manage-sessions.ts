@@ -5,12 +5,14 @@ import { lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import {
   endAllSessions,
+  endLegacySessions,
   endOtherSessions,
   endOwnSession,
   listSessions,
 } from "../../mixins/accounts/sessions.repository.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
+import { legacyTokensCount } from "./legacy-session.ts";
 
 const signedIn = ({ principal }: Actor): Principal => {
   if (!principal) throw new ServiceError("not_authenticated");
@@ -50,11 +52,14 @@ export async function endOneSession(
 export async function endOwnOtherSessions(deps: AuthDeps, actor: Actor): Promise<Record<string, never>> {
   const { userId, sessionId } = signedIn(actor);
   const ended = await deps.db.transaction(async (tx) => {
+    await lockAccount(tx, userId);
+    const legacy = legacyTokensCount(deps) && (await endLegacySessions(tx, userId));
     const count = await endOtherSessions(tx, userId, sessionId);
+    if (count === 0 && !legacy) return undefined;
     await appendAudit(tx, "session_logout", actor, { subjectId: userId, details: { ended: count } });
     return count;
   });
-  deps.securityLog("session_logout", actor, { ended });
+  if (ended !== undefined) deps.securityLog("session_logout", actor, { ended });
   return {};
 }
 

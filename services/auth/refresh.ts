@@ -6,7 +6,13 @@ import type { Account } from "../../mixins/accounts/account.ts";
 import { findAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
-import { endSession, lockLiveSession, rotateSession, stolenLately } from "../../mixins/accounts/sessions.repository.ts";
+import {
+  endSession,
+  findSessionOwner,
+  lockLiveSession,
+  rotateSession,
+  stolenLately,
+} from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract, SessionTokens } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -32,7 +38,7 @@ export async function refresh(
   if (!presented) return await refuseGuess(deps, input.refresh_token, actor);
   const { tokens, event, subjectId } = await rotate(deps, presented, actor);
   const session_id = presented.sessionId;
-  if (event === "session_use_after_expire") deps.refusals.tell(event, actor, { details: { session_id } });
+  if (event === "session_use_after_expire") deps.refusals.tell(event, actor, { subjectId, details: { session_id } });
   else if (event) deps.securityLog(event, actor, { subject_id: subjectId, session_id });
   if (!tokens) throw new ServiceError("invalid_token");
   return tokens;
@@ -59,7 +65,10 @@ async function rotate(deps: AuthDeps, presented: PresentedToken, actor: Actor): 
   return await deps.db.transaction(async (tx): Promise<Outcome> => {
     await adoptSession(deps, tx, presented, actor);
     const session = await lockLiveSession(tx, presented.sessionId);
-    if (!session) return { event: "session_use_after_expire" };
+    if (!session) {
+      const owner = await findSessionOwner(tx, presented.sessionId);
+      return { event: "session_use_after_expire", ...(owner !== undefined && { subjectId: owner }) };
+    }
     // An access cookie of one account with a refresh cookie of another: somebody planted one of them.
     if (actor.principal && actor.principal.userId !== session.userId) return {};
     const account = await findAccount(tx, session.userId);

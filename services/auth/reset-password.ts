@@ -6,7 +6,7 @@ import { changeVerification } from "../../mixins/accounts/account-changes.ts";
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
-import { consumeOneTimeToken, findTokenOwner } from "../../mixins/accounts/one-time-tokens.repository.ts";
+import { consumeOneTimeToken, findOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { authContract } from "./auth.contract.ts";
 import type { AuthDeps } from "./deps.ts";
 import { checkAccountPassword } from "./password-policy.ts";
@@ -28,8 +28,8 @@ export async function resetPassword(deps: AuthDeps, input: Input, actor: Actor):
 
 async function follow(deps: AuthDeps, input: Input, actor: Actor): Promise<Done> {
   const id = readOneTimeToken(deps.keys.oneTime, "reset-password", input.token);
-  const userId = id === undefined ? undefined : await findTokenOwner(deps.db, id);
-  const known = userId === undefined ? undefined : await findAccount(deps.db, userId);
+  const mailed = id === undefined ? undefined : await findOneTimeToken(deps.db, id);
+  const known = mailed && (await findAccount(deps.db, mailed.userId));
   if (id === undefined || !known) throw new ServiceError("invalid_link");
   checkAccountPassword(deps.config, "new_password", input.new_password, known);
   const passwordHash = await deps.passwords.hash(input.new_password, actor);

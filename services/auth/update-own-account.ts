@@ -10,6 +10,7 @@ import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import { issueOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
+import { lockLiveSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import { demandPassword } from "./demand-password.ts";
@@ -45,8 +46,11 @@ export async function updateOwnAccount(deps: AuthDeps, input: Input, actor: Acto
 
   const after = await db.transaction(async (tx) => {
     const locked = await lockAccount(tx, before.id);
-    // While the password was compared somebody may have changed it, deactivated the account, or taken it over by a mail.
-    if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch) throw new ServiceError("session_ended");
+    // While the password was compared somebody may have changed it, deactivated the account, taken it over by a mail, or
+    // signed this device out.
+    const session = await lockLiveSession(tx, actor.principal?.sessionId ?? "");
+    if (!locked?.isActive || locked.sessionEpoch !== before.sessionEpoch || !session)
+      throw new ServiceError("session_ended");
     // Read again by what the account is now: its role may have changed, and the least age with it.
     const changed = await changeProfile(config, tx, locked, profileOf(locked));
     const after = email ? await requestNewEmail(deps, tx, changed, email) : changed;

@@ -6,6 +6,7 @@ import { fullView, type Account, type FullView } from "../../mixins/accounts/acc
 import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
+import { lockLiveSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { PictureDeps } from "./deps.ts";
 import { hasSameContent, nameIn, pathOf, pictureName } from "./pictures/picture-name.ts";
 
@@ -37,9 +38,11 @@ export async function changePicture(deps: PictureDeps, { id, upload }: NewPictur
       state.committing = false;
       const locked = await lockAccount(tx, id);
       if (!locked) throw new ServiceError("not_found");
-      // While the picture was rendered the account may have been deactivated, or its sessions ended.
-      if (isOwn && !(locked.isActive && locked.sessionEpoch === before.sessionEpoch)) {
-        throw new ServiceError("session_ended");
+      // While the picture was rendered the account may have been deactivated, or this session ended, alone or with all.
+      if (isOwn) {
+        const session = await lockLiveSession(tx, actor.principal.sessionId);
+        if (!(locked.isActive && locked.sessionEpoch === before.sessionEpoch && session))
+          throw new ServiceError("session_ended");
       }
       const after = isShownAlready(locked, name)
         ? locked

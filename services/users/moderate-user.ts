@@ -1,5 +1,5 @@
 import type { Params } from "../../lib/contract.ts";
-import { readTogether, ServiceError } from "../../lib/errors.ts";
+import { invalidFields, readTogether, ServiceError } from "../../lib/errors.ts";
 import type { Actor } from "../../lib/principal.ts";
 import {
   changeActivity,
@@ -33,6 +33,9 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
         return readProfile(config, changes.user_profile ?? {}, { role: changes.role ?? before.role, birthDate, now });
       },
     );
+    // One's own takes the password and a confirmation, or a stolen cookie would be enough to keep the account.
+    if (email && changes.id === actor.principal?.userId && email.canonical !== before.emailCanonical)
+      throw invalidFields({ email: "Your own address is changed at /users/current/, with your password." });
     let account = before;
     account = await changeProfile(config, tx, account, profile);
     if (email) account = await changeEmail(tx, account, email);

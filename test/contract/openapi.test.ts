@@ -199,7 +199,10 @@ describe.each(operations)("%s %s", (method, path) => {
     });
 
   test("called with its own example, as a moderator: answers as documented, and does it", async () => {
-    const client = await exampleModerator(!path.includes("send-activation"));
+    const isModerated = path === "/api/v1/users/{id}/" && method !== "GET";
+    const account1 = await exampleModerator(!path.includes("send-activation"));
+    // A moderator's own address is not changed in this way.
+    const client = isModerated ? (await signUp(service, "MO")).client : account1;
     // Where one signs in, it needs an account; where one registers, none; where one ends a session, that.
     await service.query("delete from users where email_canonical = 'anna@example.com'");
     if (path === "/api/v1/tokens/") await signUp(service, "CU", { email: "anna@example.com" });

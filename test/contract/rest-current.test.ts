@@ -160,6 +160,7 @@ describe("a new e-mail address", () => {
     });
   const newPassword = "a password of the owner's";
   const takeBack = (link: string) => post(link, { new_password: newPassword });
+  const confirmed = (link: string) => post(link, { password });
 
   test("without the password, or with a wrong one: 400 at current_password, and no mail", async () => {
     const [person, to] = [await signUp(stand), uniqueEmail("new")];
@@ -182,10 +183,106 @@ describe("a new e-mail address", () => {
 
   test("confirmed: the new address counts and is verified; the link works once", async () => {
     const { person, to, confirm } = await requested();
-    expect((await post(confirm)).status).toBe(200);
+    expect((await confirmed(confirm)).status).toBe(200);
     expect(await emailsOf(person)).toEqual({ email: to, pending_email: null, is_email_verified: true });
     expect([await signIn(to), await signIn(person.email)]).toEqual([200, 401]);
-    expect((await post(confirm)).status).toBe(400);
+    expect((await confirmed(confirm)).status).toBe(400);
+  });
+
+  test("confirmed by whoever reads the mail: with the account's session a button is enough, else its password", async () => {
+    const { person, to, confirm } = await requested();
+    const other = await signUp(stand);
+    const fields = (answer: { text: string }) =>
+      [...answer.text.matchAll(/<input [^>]*name="(\w+)"/g)].map(([, name]) => name);
+    expect(fields(await stand.client().get(confirm))).toEqual(["password"]);
+    expect(fields(await person.client.get(confirm))).toEqual([]);
+    for (const refused of [
+      await post(confirm),
+      await post(confirm, { password: "" }),
+      await post(confirm, { password: "something else" }),
+      await post(confirm, { new_password: newPassword }),
+      await other.client.request("POST", confirm),
+    ]) {
+      expect([refused.status, fields(refused)]).toEqual([400, ["password"]]);
+    }
+    expect(await emailsOf(person)).toMatchObject({ email: person.email, pending_email: to });
+    expect((await person.client.request("POST", confirm)).status).toBe(200);
+    expect(await emailsOf(person)).toMatchObject({ email: to, pending_email: null });
+  });
+
+  test("of a deactivated account: not confirmed, and the old address is nobody else's", async () => {
+    const { person, confirm } = await requested();
+    await stand.query("update users set is_active = false where id = $1", [person.id]);
+    expect((await confirmed(confirm)).status).toBe(400);
+    expect(await stand.query("select email from users where id = $1", [person.id])).toEqual([{ email: person.email }]);
+  });
+
+  describe("the address that was left", () => {
+    const register = (email: string) => stand.client().post("/api/v1/users/customers/", registration({ email }));
+    const taken = [400, { email: ["user with this email already exists."] }];
+
+    test("verified: nobody else gets it, in whatever spelling and by whatever way, so that it can be taken back", async () => {
+      const { person, confirm, undo } = await requested();
+      await stand.query("update users set is_email_verified = true where id = $1", [person.id]);
+      expect((await confirmed(confirm)).status).toBe(200);
+      expect(said(await register(person.email.toUpperCase()))).toEqual(taken);
+      const [moderator, other] = [await signUp(stand, "MO"), await signUp(stand)];
+      const byModerator = { body: { email: person.email } };
+      expect(said(await moderator.client.request("PATCH", `/api/v1/users/${other.id}/`, byModerator))).toEqual(taken);
+      const newModerator = registration({ email: person.email });
+      expect(said(await moderator.client.post("/api/v1/users/moderators/", newModerator))).toEqual(taken);
+      await patch(other, { email: person.email, current_password: password });
+      const theirs = path("confirm-email", (await stand.mailTo(person.email, 3)).text);
+      expect((await confirmed(theirs)).text).toContain("already exists");
+      expect((await takeBack(undo)).status).toBe(200);
+      expect(await signIn(person.email, newPassword)).toBe(200);
+    });
+
+    test("its owner may go back to it himself", async () => {
+      const { person, confirm } = await requested();
+      await stand.query("update users set is_email_verified = true where id = $1", [person.id]);
+      await confirmed(confirm);
+      await patch(person, { email: person.email, current_password: password });
+      const back = path("confirm-email", (await stand.mailTo(person.email, 3)).text);
+      expect((await confirmed(back)).status).toBe(200);
+      expect(await emailsOf(person)).toMatchObject({ email: person.email });
+    });
+
+    test.each([
+      ["a week after the notice was sent", "update one_time_tokens set expires_at = now() where user_id = $1"],
+      ["never verified: nobody's", "select $1::int"],
+    ])("%s: anybody may register it", async (_, before) => {
+      const { person, confirm } = await requested();
+      if (before.startsWith("update"))
+        await stand.query("update users set is_email_verified = true where id = $1", [person.id]);
+      await confirmed(confirm);
+      await stand.query(before, [person.id]);
+      expect((await register(person.email)).status).toBe(201);
+    });
+  });
+
+  test("its session ended while the password is compared: the change is refused", async () => {
+    const [person, to] = [await signUp(stand), uniqueEmail("new")];
+    const other = new pg.Client({ connectionString: stand.database.url });
+    await other.connect();
+    try {
+      await other.query("begin");
+      await other.query("select 1 from users where id = $1 for update", [person.id]);
+      const change = patch(person, { email: to, current_password: password });
+      await eventually("the change waits for the lock", async () => {
+        const waiting =
+          "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        return (await stand.query(waiting)).length > 0 ? true : undefined;
+      });
+      await other.query("update sessions set ended_at = now() where user_id = $1", [person.id]);
+      await other.query("commit");
+      expect((await change).status).toBe(401);
+      expect(await stand.query("select pending_email from users where id = $1", [person.id])).toEqual([
+        { pending_email: null },
+      ]);
+    } finally {
+      await other.end();
+    }
   });
 
   test("taken back before it was confirmed: the address stays, all sessions end, the other link is dead", async () => {
@@ -195,10 +292,11 @@ describe("a new e-mail address", () => {
     expect([await post(undo), await post(undo, { new_password: "password" })].map(({ status }) => status)).toEqual([
       400, 400,
     ]);
+    expect((await post(undo, { new_password: person.email })).text).toContain("too similar");
     expect((await takeBack(undo)).status).toBe(200);
     expect((await person.client.get(current)).status).toBe(401);
     expect((await person.client.post("/api/v1/tokens/refresh/")).status).toBe(401);
-    expect((await post(confirm)).status).toBe(400);
+    expect((await post(confirm, { password: newPassword })).status).toBe(400);
     expect([await signIn(to), await signIn(person.email)]).toEqual([401, 401]);
     expect(await signIn(person.email, newPassword)).toBe(200);
     expect((await takeBack(undo)).status).toBe(400);
@@ -206,7 +304,8 @@ describe("a new e-mail address", () => {
 
   test("taken back after it was confirmed: the old address is back, all sessions end", async () => {
     const { person, to, confirm, undo } = await requested();
-    await post(confirm);
+    await confirmed(confirm);
+    expect((await post(undo, { new_password: person.email })).text).toContain("too similar");
     const thief = stand.client();
     await thief.post("/api/v1/tokens/", { email: to, password });
     expect((await takeBack(undo)).status).toBe(200);
@@ -219,12 +318,12 @@ describe("a new e-mail address", () => {
     const { person, confirm, undo } = await requested();
     const second = uniqueEmail("second");
     await patch(person, { email: second, current_password: password });
-    expect((await post(confirm)).status).toBe(400);
+    expect((await confirmed(confirm)).status).toBe(400);
     const later = path("confirm-email", (await stand.mailTo(second)).text);
-    expect((await post(later)).status).toBe(200);
+    expect((await confirmed(later)).status).toBe(200);
     const third = uniqueEmail("third");
     await patch(person, { email: third, current_password: password });
-    expect((await post(path("confirm-email", (await stand.mailTo(third)).text))).status).toBe(200);
+    expect((await confirmed(path("confirm-email", (await stand.mailTo(third)).text))).status).toBe(200);
     // The newest link to the old address; the one before it was for the same address and was replaced.
     expect((await takeBack(undo)).status).toBe(400);
     const newest = path("undo-email", (await stand.mailTo(person.email, 3)).text);
@@ -234,7 +333,7 @@ describe("a new e-mail address", () => {
 
   test("a thief who takes back his own second change does not disarm the owner's link", async () => {
     const { person, to, confirm, undo } = await requested();
-    await post(confirm);
+    await confirmed(confirm);
     await patch(person, { email: uniqueEmail("second"), current_password: password });
     const own = path("undo-email", (await stand.mailTo(to, 2)).text);
     expect((await post(own, { new_password: "a password of the thief's" })).status).toBe(200);
@@ -273,7 +372,7 @@ describe("a new e-mail address", () => {
     const answer = await patch(person, { email: other.email, current_password: password });
     expect(said(answer)).toEqual([200, expect.objectContaining({ email: person.email, pending_email: other.email })]);
     const link = path("confirm-email", (await stand.mailTo(other.email, 2)).text);
-    const refused = await post(link);
+    const refused = await confirmed(link);
     expect([refused.status, refused.text]).toEqual([400, expect.stringContaining("already exists")]);
     expect(await emailsOf(person)).toMatchObject({ email: person.email });
     expect(await signIn(other.email)).toBe(200);
@@ -284,12 +383,12 @@ describe("a new e-mail address", () => {
     const other = await signUp(stand);
     const reference = (id: number) => Buffer.from(String(id)).toString("base64url");
     const foreign = confirm.replace(`/${reference(person.id)}/`, `/${reference(other.id)}/`);
-    expect((await post(foreign)).status).toBe(400);
-    expect((await post(confirm.replace("confirm-email", "undo-email"))).status).toBe(400);
-    expect((await post(undo.replace("undo-email", "confirm-email"))).status).toBe(400);
-    expect((await post(confirm.replace("/confirm-email/", "/verify/"))).status).toBe(400);
-    expect((await post(confirm.replace(/[^/]+\/$/, `${"A".repeat(64)}/`))).status).toBe(400);
-    expect((await post(confirm.replace(`/${reference(person.id)}/`, "/OTk5OTk5OTk/"))).status).toBe(404);
+    expect((await confirmed(foreign)).status).toBe(400);
+    expect((await takeBack(confirm.replace("confirm-email", "undo-email"))).status).toBe(400);
+    expect((await confirmed(undo.replace("undo-email", "confirm-email"))).status).toBe(400);
+    expect((await confirmed(confirm.replace("/confirm-email/", "/verify/"))).status).toBe(400);
+    expect((await confirmed(confirm.replace(/[^/]+\/$/, `${"A".repeat(64)}/`))).status).toBe(400);
+    expect((await confirmed(confirm.replace(`/${reference(person.id)}/`, "/OTk5OTk5OTk/"))).status).toBe(404);
     expect(await emailsOf(person)).toMatchObject({ email: person.email, pending_email: to });
   });
 });

@@ -162,6 +162,14 @@ describe("what ends it", () => {
       },
     ],
     [
+      "ending all other sessions, on the device that he signed in on here",
+      async ({ client, email }: Person) => {
+        await client.post("/api/v1/tokens/", { email, password });
+        expect((await client.request("DELETE", "/api/v1/sessions/")).status).toBe(204);
+        expect((await client.get(current)).status).toBe(200);
+      },
+    ],
+    [
       "a moderator",
       async ({ id }: Person) => {
         const moderator = await signUp(service, "MO");

@@ -462,11 +462,13 @@ describe("POST /users/password-reset/confirm/", () => {
     const [person, moderator, to] = [await someone(), await signUp(stand, "MO"), uniqueEmail("new")];
     const token = tokenOf(await resetLink(person));
     await person.client.request("PATCH", current, { body: { email: to, current_password: password } });
-    expect((await submitForm(stand, await mailedLink(stand, "confirm-email", to), {})).status).toBe(200);
+    expect((await submitForm(stand, await mailedLink(stand, "confirm-email", to), { password })).status).toBe(200);
     expect(said(await post(token))).toEqual(invalidLink);
     const back = { email: person.email, current_password: password };
     await person.client.request("PATCH", current, { body: back });
-    expect((await submitForm(stand, await mailedLink(stand, "confirm-email", person.email), {})).status).toBe(200);
+    expect((await submitForm(stand, await mailedLink(stand, "confirm-email", person.email), { password })).status).toBe(
+      200,
+    );
     expect(said(await post(token))).toEqual(invalidLink);
 
     const later = tokenOf(await resetLink(person, 2));

@@ -200,10 +200,12 @@ describe("DELETE /sessions/", () => {
     expect(await lives(stranger.client)).toEqual(alive(stranger));
   });
 
-  test("there is no other: 204 all the same", async () => {
+  test("there is no other: 204 all the same, and nothing is written down", async () => {
     const person = await someone();
     expect((await person.client.request("DELETE", sessionsPath)).status).toBe(204);
     expect(await lives(person.client)).toEqual(alive(person));
+    const audited = "select 1 from audit_log where subject_id = $1 and event = 'session_logout'";
+    expect(await stand.query(audited, [person.id])).toEqual([]);
   });
 });
 

@@ -28,10 +28,13 @@ afterAll(async () => {
 
 let folder: string;
 let id: number;
+let sessionId: string;
 let pictures: number;
 beforeEach(async () => {
   folder = await mkdtemp(join(process.env["TEST_FOLDER"] ?? "", "pictures-"));
   ({ id } = await signUp(service));
+  const [session] = await service.query<{ id: string }>("select id from sessions where user_id = $1", [id]);
+  sessionId = session?.id ?? "";
   pictures = 0;
 });
 
@@ -50,7 +53,7 @@ const depsWith = (changes: Partial<PictureDeps> = {}): PictureDeps => ({
   ...changes,
 });
 const change = (deps: PictureDeps, by = id) =>
-  changePicture(deps, { id, upload: undefined }, actor({ principal: principal({ userId: by }) }));
+  changePicture(deps, { id, upload: undefined }, actor({ principal: principal({ userId: by, sessionId }) }));
 const named = async () =>
   (
     await service.query<{ image_path: string | null }>("select image_path from user_profiles where user_id = $1", [id])
@@ -103,6 +106,7 @@ describe("changing a picture", () => {
 
   test.each([
     ["deactivated", "update users set is_active = false where id = $1"],
+    ["signed out on this device", "update sessions set ended_at = now() where user_id = $1"],
     ["signed out everywhere", "update users set session_epoch = session_epoch + 1 where id = $1"],
   ])("%s while the picture was rendered: refused, and no file is left", async (_, statement) => {
     const renderPicture = async () => {

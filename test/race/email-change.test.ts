@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { signUp, type Person } from "../contract/accounts.ts";
+import { patiently, signUp, submitForm, type Person } from "../contract/accounts.ts";
 import { eventually } from "../support/eventually.ts";
 import { password, registration, uniqueEmail } from "../support/people.ts";
 import { startService, type TestService } from "../support/service.ts";
@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-const post = (link: string) => service.client().request("POST", link);
+const post = (link: string) => patiently(() => submitForm(service, link, { password }));
 const statuses = (answers: readonly { status: number }[]) => answers.map(({ status }) => status).toSorted();
 const emailOf = async ({ id }: Person) =>
   (await service.query<{ email: string }>("select email from users where id = $1", [id]))[0]?.email;

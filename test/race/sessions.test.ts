@@ -41,6 +41,25 @@ describe("16 refreshes with one token at once", () => {
     expect((await client.get("/api/v1/users/current/")).status).toBe(401);
   });
 
+  test("12 stolen sessions of one account at once: three mails, as many rows as there were", async () => {
+    const person = await signUp(service);
+    const old = await Promise.all(
+      Array.from({ length: 12 }, async () => {
+        const client = service.client();
+        await patiently(() => client.post("/api/v1/tokens/", { email: person.email, password }));
+        const token = client.cookie("refresh_token") ?? "";
+        for (let nth = 0; nth < 2; nth++) await client.post("/api/v1/tokens/refresh/");
+        return token;
+      }),
+    );
+    const answers = await Promise.all(old.map(refresh));
+    expect(answers.map(({ status }) => status)).toEqual(old.map(() => 401));
+    const mails = "select 1 from mails where user_id = $1 and kind = 'session-reuse'";
+    expect(await service.query(mails, [person.id])).toHaveLength(3);
+    const audited = "select 1 from audit_log where subject_id = $1 and event = 'authn_token_reuse'";
+    expect(await service.query(audited, [person.id])).toHaveLength(12);
+  });
+
   test("while the owner signs out: whoever comes later gets nothing, and nothing that was given still works", async () => {
     const { client } = await signUp(service);
     const token = client.cookie("refresh_token") ?? "";

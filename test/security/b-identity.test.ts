@@ -199,6 +199,16 @@ describe("20 somebody registers another person's address first", () => {
     expect((await patiently(() => signIn(stranger.email, newPassword))).status).toBe(200);
   });
 
+  test("he asks that his own account takes her address: a button is not enough, so his password never becomes hers", async () => {
+    const [stranger, hers] = [await signUp(stand), uniqueEmail("victim")];
+    await stranger.client.request("PATCH", `${users}/current/`, { body: { email: hers, current_password: password } });
+    const confirm = await mailedLink(stand, "confirm-email", hers);
+    for (const form of [{}, { new_password: newPassword }, { password: newPassword }])
+      expect((await submitForm(stand, confirm, form)).status).toBe(400);
+    expect(await stand.query("select 1 from users where email_canonical = $1", [hers])).toEqual([]);
+    expect((await stand.client().post(`${users}/customers/`, registration({ email: hers }))).status).toBe(201);
+  });
+
   test("the stranger has a change to his own address waiting: his link is dead as well", async () => {
     const stranger = await signUp(stand, "CU", { email: uniqueEmail("victim") });
     const his = uniqueEmail("stranger");
@@ -206,7 +216,7 @@ describe("20 somebody registers another person's address first", () => {
     const confirm = await mailedLink(stand, "confirm-email", his);
     const verify = await mailedLink(stand, "verify", stranger.email);
     await submitForm(stand, verify, { new_password: newPassword });
-    expect((await submitForm(stand, confirm, {})).status).toBe(400);
+    expect((await submitForm(stand, confirm, { password: newPassword })).status).toBe(400);
     expect((await patiently(() => signIn(stranger.email, newPassword))).status).toBe(200);
   });
 });

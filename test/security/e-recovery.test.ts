@@ -77,7 +77,7 @@ describe("47 a new password", () => {
     }
     expect((await setBy(resetToken)).status).toBe(400);
     expect((await stand.client().get(verify, { headers: { accept: "application/json" } })).status).toBe(400);
-    expect((await submitForm(stand, confirm, {})).status).toBe(400);
+    expect((await submitForm(stand, confirm, { password: newPassword })).status).toBe(400);
     expect((await stand.client().post("/api/v1/tokens/", { email, password: newPassword })).status).toBe(200);
   });
 });
@@ -250,6 +250,24 @@ describe("64 2.3.1 steps that were not taken", () => {
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(1);
     expect(answers.filter(({ status }) => status === 400)).toHaveLength(19);
   });
+});
+
+test("63 7.5.1 a moderator's own address, by the route for others': refused, so that his cookie alone keeps nobody the account", async () => {
+  const { id, client, email } = await signUp(stand, "MO");
+  const before = await client.get(`${users}/current/`);
+  const profile = before.json();
+  for (const [method, body] of [
+    ["PATCH", { email: uniqueEmail("thief") }],
+    ["PATCH", { email: uniqueEmail("thief"), role: "MO", user_profile: { first_name: "Ewa" } }],
+    ["PUT", { ...profile, email: uniqueEmail("thief") }],
+  ] as const) {
+    const answer = await client.request(method, `${users}/${id}/`, { body });
+    expect([answer.status, Object.keys(answer.json())]).toEqual([400, ["email"]]);
+  }
+  expect((await client.get(`${users}/current/`)).json()).toEqual(profile);
+  // The full view sent back is no change of it.
+  for (const same of [email, email.toUpperCase()])
+    expect((await client.request("PUT", `${users}/${id}/`, { body: { ...profile, email: same } })).status).toBe(200);
 });
 
 test("63 2.2.3 the address that one has already, in whatever spelling, and a password like the old one: no mail, nothing waits", async () => {

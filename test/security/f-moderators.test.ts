@@ -73,10 +73,8 @@ describe("72 the last moderator", () => {
     }
   });
 
-  test("moves to another address, by his own change or as a moderator: he still moderates", async () => {
+  test("asks for another address: he still moderates", async () => {
     const last = await moderator();
-    expect((await change(last, last, { email: uniqueEmail("moved") })).status).toBe(200);
-    expect(await left()).toBe(1);
     const to = uniqueEmail("moved");
     const own = { body: { email: to, current_password: password }, ...bearer(last.token) };
     expect((await new Client(url()).request("PATCH", "/api/v1/users/current/", own)).status).toBe(200);

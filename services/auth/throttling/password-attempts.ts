@@ -2,6 +2,7 @@ import { blockSeconds, inARow } from "../../../lib/budgets.ts";
 import type { Actor } from "../../../lib/principal.ts";
 import type { Account } from "../../../mixins/accounts/account.ts";
 import { findCredentials } from "../../../mixins/accounts/accounts.repository.ts";
+import type { Sql } from "../../../mixins/database/database.ts";
 import type { AuthDeps } from "../deps.ts";
 import { deviceToken, readDeviceToken } from "../device-token.ts";
 import { ofAddress, ofNetwork } from "./subjects.ts";
@@ -14,6 +15,12 @@ interface Claim {
   /** A session of this account that the claim is made in. */
   readonly sessionId?: string | undefined;
 }
+
+type AttemptDeps = Pick<AuthDeps, "throttle"> & {
+  readonly db: Sql;
+  readonly keys: Pick<AuthDeps["keys"], "device">;
+  readonly refusals: Pick<AuthDeps["refusals"], "tell">;
+};
 
 /** What the right password gives; or whose password it was not, if anybody's. */
 interface Compared<T> {
@@ -30,7 +37,7 @@ interface Compared<T> {
  * @throws ServiceError `too_many_requests`, before what was typed is looked up
  */
 export async function attemptPassword<T extends object>(
-  deps: AuthDeps,
+  deps: AttemptDeps,
   claim: Claim,
   actor: Actor,
   compare: () => Promise<Compared<T>>,
@@ -73,7 +80,7 @@ export async function beginAnew(
   return { device_id: deviceToken(deps.keys.device, account, actor.device) };
 }
 
-async function subjectOf(deps: AuthDeps, { canonicalEmail, sessionId }: Claim, actor: Actor) {
+async function subjectOf(deps: AttemptDeps, { canonicalEmail, sessionId }: Claim, actor: Actor) {
   if (canonicalEmail === undefined) return { subject: undefined, isOwners: false };
   const account = ofAddress(canonicalEmail);
   const owners = (await knownDevice(deps, canonicalEmail, actor)) ?? sessionId;
@@ -84,7 +91,11 @@ async function subjectOf(deps: AuthDeps, { canonicalEmail, sessionId }: Claim, a
  * The device's id, if it is one of the account's since its last password: whoever kept the cookie of another time is a
  * stranger. Looked up is whose cookie it is and not what was typed, which nobody learns anything about.
  */
-async function knownDevice({ db, keys }: AuthDeps, canonicalEmail: string, actor: Actor): Promise<string | undefined> {
+async function knownDevice(
+  { db, keys }: AttemptDeps,
+  canonicalEmail: string,
+  actor: Actor,
+): Promise<string | undefined> {
   const device = readDeviceToken(keys.device, actor.device);
   if (!device) return undefined;
   const owner = await findCredentials(db, { id: device.userId });
@@ -99,7 +110,7 @@ const keysOf = (subject: string): string[] => [keyOf("wrong-passwords", subject)
 
 /** The more wrong ones in a row, the longer nobody may try again. */
 async function countInARow(
-  { throttle, refusals }: AuthDeps,
+  { throttle, refusals }: AttemptDeps,
   subject: string,
   actor: Actor,
   subjectId: number | undefined,
@@ -108,6 +119,7 @@ async function countInARow(
   const { count, resetMs } = await throttle.counters.add(rowOf(subject), inARow.seconds);
   const seconds = Math.min(blockSeconds(budget, count), Math.ceil(resetMs / 1000));
   if (seconds === 0) return;
-  await throttle.counters.set(keyOf("wrong-passwords", subject), budget.limit + 1, seconds);
+  // As many as were let in before may be taken back, of those who hang up: it stays a block.
+  await throttle.counters.set(keyOf("wrong-passwords", subject), 2 * budget.limit + 1, seconds);
   refusals.tell("authn_login_lock", actor, { subjectId, details: { wrong_in_a_row: count, seconds } });
 }

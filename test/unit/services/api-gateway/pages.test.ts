@@ -4,7 +4,7 @@ import { buttonPage, donePage, errorPage, formPage, mailboxPage } from "../../..
 const evil = `<script>alert("1")</script>'&`;
 const templateWords = "<%= 7*7 %>${7*7}{{7*7}}<%~ it.content %>";
 const companyName = "Eat & Express";
-const texts = { title: "Undo", question: "Really?", button: "Yes", asksPassword: false, done: "Done." };
+const texts = { title: "Undo", question: "Really?", button: "Yes", asks: "nothing", done: "Done." } as const;
 const inputs = (html: string) => [...html.matchAll(/<input [^>]*name="(\w+)"/g)].map(([, name]) => name);
 
 describe("pages: whatever comes in is text", () => {
@@ -84,8 +84,15 @@ describe("buttonPage", () => {
     expect(html).toContain("<p>Really?</p>");
     expect(html).toMatch(/<form method="post">\s*<button>Yes<\/button>\s*<\/form>/);
     expect(html).not.toContain("password");
-    expect(buttonPage({ companyName, ...texts, asksPassword: true })).toContain('name="new_password"');
     expect(html).not.toContain('class="problem"');
+  });
+
+  test.each([
+    ["nothing", []],
+    ["password", ["password"]],
+    ["new password", ["new_password"]],
+  ] as const)("that asks for %s has exactly that field", (asks, fields) => {
+    expect(inputs(buttonPage({ companyName, ...texts, asks }))).toEqual(fields);
   });
 });
 
