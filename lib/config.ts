@@ -80,7 +80,10 @@ function readConfig(env: EnvReader) {
     transporter: transporterConfig(env, listenOn),
     companyName: env.text("COMPANY_NAME", "Eat Express"),
     publicUrl: webUrl,
-    secrets: { current: env.secret("SECRET_KEY", production), previous: env.optionalSecret("SECRET_KEY_PREVIOUS") },
+    secrets: {
+      current: env.secret("SECRET_KEY", production),
+      previous: env.optionalSecret("SECRET_KEY_PREVIOUS", production),
+    },
 
     web: {
       host: env.text("WEB_APP_BIND", listenOn),
@@ -115,8 +118,8 @@ function readConfig(env: EnvReader) {
     budgets: readBudgets(env),
     password: {
       hashCost: env.integer("PASSWORD_HASH_COST", 10, { min: production ? 10 : 4, max: 16 }),
-      pepper: env.optionalSecret("PASSWORD_PEPPER"),
-      previousPepper: env.optionalSecret("PASSWORD_PEPPER_PREVIOUS"),
+      pepper: env.optionalSecret("PASSWORD_PEPPER", production),
+      previousPepper: env.optionalSecret("PASSWORD_PEPPER_PREVIOUS", production),
     },
     minAge: Object.fromEntries(
       roles.map((role) => [

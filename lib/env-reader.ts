@@ -47,21 +47,18 @@ export class EnvReader {
   }
 
   secret(name: string, strict: boolean): string {
-    const value = this.required(name);
-    if (value !== "") this.#checkSecret(name, value);
-    if (strict && /insecure|change.?me/i.test(value)) this.problem(name, "is a default secret");
-    return value;
+    this.required(name);
+    return this.optionalSecret(name, strict) ?? "";
   }
 
-  optionalSecret(name: string): string | undefined {
+  /** What was given is as good as if it were required: a previous secret still verifies everything. */
+  optionalSecret(name: string, strict: boolean): string | undefined {
     const value = this.optional(name);
-    if (value !== undefined) this.#checkSecret(name, value);
-    return value;
-  }
-
-  #checkSecret(name: string, value: string): void {
+    if (value === undefined) return undefined;
     if (Buffer.byteLength(value) < minSecretBytes) this.problem(name, `has fewer than ${minSecretBytes} bytes`);
     else if (new Set(value).size < 8) this.problem(name, "has too few different characters");
+    if (strict && /insecure|change.?me/i.test(value)) this.problem(name, "is a default secret");
+    return value;
   }
 
   integer(name: string, fallback: number, range: { min: number; max: number }): number {

@@ -328,6 +328,15 @@ describe("loadConfig: what stops the start", () => {
     );
   });
 
+  const djangos = "django-insecure-3k@x!v0q9z_8w7e6r5t4y3u2i1o0p";
+  test.each(["SECRET_KEY", "SECRET_KEY_PREVIOUS", "PASSWORD_PEPPER", "PASSWORD_PEPPER_PREVIOUS"])(
+    "production, %s is one that everybody can read in the original's repository: refused, for all of them alike",
+    (name) => {
+      expect(problemsOf({ ...productionEnv, [name]: djangos })).toEqual([`${name} is a default secret`]);
+      expect(() => loadConfig({ ...productionEnv, NODE_ENV: "development", [name]: djangos })).not.toThrow();
+    },
+  );
+
   test("a broker user without a password", () => {
     expect(problemsOf({ ...productionEnv, KAFKA_BROKER_USER: "broker" })).toEqual([
       "KAFKA_BROKER_PASSWORD is required",

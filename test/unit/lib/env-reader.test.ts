@@ -51,7 +51,7 @@ describe("EnvReader.secret", () => {
 
   test("32 bytes with eight different characters are enough", () => {
     expect(read(good, (reader) => reader.secret("X", true))).toEqual(ok(good));
-    expect(read(good, (reader) => reader.optionalSecret("X"))).toEqual(ok(good));
+    expect(read(good, (reader) => reader.optionalSecret("X", true))).toEqual(ok(good));
   });
 
   test.each([
@@ -62,8 +62,8 @@ describe("EnvReader.secret", () => {
   ])("%s is refused, in development as well", (_, value, problem) => {
     for (const strict of [true, false]) {
       expect(read(value, (reader) => reader.secret("X", strict)).problems).toEqual([problem]);
+      expect(read(value, (reader) => reader.optionalSecret("X", strict)).problems).toEqual([problem]);
     }
-    expect(read(value, (reader) => reader.optionalSecret("X")).problems).toEqual([problem]);
   });
 
   test("bytes are counted and not characters", () => {
@@ -74,13 +74,15 @@ describe("EnvReader.secret", () => {
     "django-insecure-0123456789abcdefghijkl",
     "CHANGE_ME-0123456789-abcdefghijklmnop",
     "changeme0123456789abcdefghijklmnop",
-  ])("%s is refused where it is strict, and only there", (value) => {
-    expect(read(value, (reader) => reader.secret("X", true)).problems).toEqual(["X is a default secret"]);
-    expect(read(value, (reader) => reader.secret("X", false)).problems).toEqual([]);
+  ])("%s is refused where it is strict, and only there, required or not", (value) => {
+    for (const method of ["secret", "optionalSecret"] as const) {
+      expect(read(value, (reader) => reader[method]("X", true)).problems).toEqual(["X is a default secret"]);
+      expect(read(value, (reader) => reader[method]("X", false)).problems).toEqual([]);
+    }
   });
 
   test("an optional one may be missing, a required one may not", () => {
-    expect(read(undefined, (reader) => reader.optionalSecret("X"))).toEqual(ok(undefined));
+    expect(read(undefined, (reader) => reader.optionalSecret("X", true))).toEqual(ok(undefined));
     expect(read(undefined, (reader) => reader.secret("X", false)).problems).toEqual(["X is required"]);
   });
 });
