@@ -77,7 +77,7 @@ function readConfig(env: EnvReader) {
     logLevel: env.oneOf("LOG_LEVEL", ["trace", "debug", "info", "warn", "error", "silent"], "info"),
     dataDir: env.text("DATA_DIR", ".data"),
     services,
-    transporter: transporterConfig(env, listenOn),
+    transporter: transporterConfig(env, listenOn, production),
     companyName: env.text("COMPANY_NAME", "Eat Express"),
     publicUrl: webUrl,
     secrets: {
@@ -102,14 +102,14 @@ function readConfig(env: EnvReader) {
     metrics: metricsConfig(env, listenOn),
     /** Seconds for which published changes stay in the outbox. */
     outboxRetention: env.duration("OUTBOX_RETENTION", 7 * day),
-    redisUrl:
-      services.includes("users") || services.includes("auth") ? env.url("REDIS_URL", ["redis:", "rediss:"]) : undefined,
+    redisUrl: services.includes("users") || services.includes("auth") ? redisUrl(env, production) : undefined,
     database: needed.database ? databaseConfig(env, production) : undefined,
     mail: needed.mail ? mailConfig(env, production) : undefined,
     kafka: needed.kafka ? kafkaConfig(env, production) : undefined,
 
-    accessTokenTtl: env.duration("ACCESS_TOKEN_TTL", day),
-    refreshTokenTtl: env.duration("REFRESH_TOKEN_TTL", 10 * day),
+    accessTokenTtl: env.duration("ACCESS_TOKEN_TTL", day, 30),
+    // No session lives longer than the second, whoever uses it.
+    refreshTokenTtl: env.duration("REFRESH_TOKEN_TTL", 10 * day, 90),
     sessionMaxAge: 90 * day,
     verificationLinkTtl: 3 * day,
     resetLinkTtl: 60 * 60,
@@ -158,16 +158,23 @@ function publicUrl(env: EnvReader, production: boolean, protocol: string, port: 
   return local;
 }
 
+function redisUrl(env: EnvReader, production: boolean): string | undefined {
+  const text = env.url("REDIS_URL", ["redis:", "rediss:"]);
+  const url = URL.parse(text ?? "");
+  if (url) env.credentials("REDIS_URL", url, production);
+  return text;
+}
+
 function databaseConfig(env: EnvReader, production: boolean) {
   const user = env.required("PG_USER");
   const owner = env.optional("PG_MIGRATION_USER");
-  const ownerPassword = owner === undefined ? undefined : env.password("PG_MIGRATION_PASSWORD", production);
+  const ownerPassword = owner === undefined ? undefined : env.password("PG_MIGRATION_PASSWORD", owner, production);
   return {
     host: env.required("PG_HOST"),
     port: env.port("PG_PORT", 5432),
     database: env.required("PG_DATABASE"),
     user,
-    password: env.password("PG_PASSWORD", production),
+    password: env.password("PG_PASSWORD", user, production),
     /** Owns and migrates the tables, where that is somebody else than the service's own role. */
     owner: owner === undefined || owner === user ? undefined : { user: owner, password: ownerPassword ?? "" },
   };
@@ -200,7 +207,7 @@ function kafkaConfig(env: EnvReader, production: boolean) {
   const settings = {
     brokers: brokersOf(env, name, host ?? "", port),
     user,
-    password: user === undefined ? undefined : env.password("KAFKA_BROKER_PASSWORD", production),
+    password: user === undefined ? undefined : env.password("KAFKA_BROKER_PASSWORD", user, production),
     mechanism: env.oneOf("KAFKA_SASL_MECHANISM", ["plain", "scram-sha-256", "scram-sha-512"], "plain"),
     ssl: kafkaTls(env),
   };

@@ -5,8 +5,30 @@ import { readIsoTime } from "./iso-time.ts";
 export type Env = Readonly<Record<string, string | undefined>>;
 
 const minSecretBytes = 32;
-const weakPasswords = new Set(["", "postgres", "password", "changeme", "admin", "secret", "root", "user", "test"]);
+const weakPasswords = new Set(
+  "postgres password changeme admin secret root user test guest default nats redis kafka 123456 12345678".split(" "),
+);
 const durationUnits = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+function weaknessOf(user: string, password: string): string | undefined {
+  const plain = password.toLowerCase();
+  if (weakPasswords.has(plain)) return "a default password";
+  return plain !== "" && plain === user.toLowerCase() ? "a password that is its user's name" : undefined;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** `abcabcab`: without its beginning it still begins as it did, and what was left out is at most half of it. */
+function isRepeated(text: string): boolean {
+  const lengths = Array.from({ length: Math.floor(text.length / 2) }, (_, index) => index + 1);
+  return lengths.some((length) => text.startsWith(text.slice(length)));
+}
 
 /**
  * Reads typed values out of an environment and collects what is wrong with it, naming the variable and never its value.
@@ -40,10 +62,18 @@ export class EnvReader {
     return value ?? "";
   }
 
-  password(name: string, strict: boolean): string {
+  /** @param user whose it is */
+  password(name: string, user: string, strict: boolean): string {
     const value = this.required(name);
-    if (strict && value !== "" && weakPasswords.has(value.toLowerCase())) this.problem(name, "is a default password");
+    const weakness = weaknessOf(user, value);
+    if (strict && weakness !== undefined) this.problem(name, `is ${weakness}`);
     return value;
+  }
+
+  /** A user and a password that stand in a URL; the same as for those that have variables of their own. */
+  credentials(name: string, { username, password }: URL, strict: boolean): void {
+    const weakness = weaknessOf(decoded(username), decoded(password));
+    if (strict && weakness !== undefined) this.problem(name, `has ${weakness}`);
   }
 
   secret(name: string, strict: boolean): string {
@@ -57,6 +87,7 @@ export class EnvReader {
     if (value === undefined) return undefined;
     if (Buffer.byteLength(value) < minSecretBytes) this.problem(name, `has fewer than ${minSecretBytes} bytes`);
     else if (new Set(value).size < 8) this.problem(name, "has too few different characters");
+    else if (isRepeated(value)) this.problem(name, "is a shorter text, repeated");
     if (strict && /insecure|change.?me/i.test(value)) this.problem(name, "is a default secret");
     return value;
   }
@@ -81,8 +112,11 @@ export class EnvReader {
     return value === "true" || value === "1";
   }
 
-  /** Seconds from `90s`, `15m`, `12h` or `10d`. */
-  duration(name: string, fallback: number): number {
+  /**
+   * Seconds from `90s`, `15m`, `12h` or `10d`.
+   * @param mostDays that it may be
+   */
+  duration(name: string, fallback: number, mostDays = Infinity): number {
     const text = this.optional(name);
     if (text === undefined) return fallback;
     const [, count, unit] = /^([1-9][0-9]{0,6})([smhd])$/.exec(text) ?? [];
@@ -90,7 +124,9 @@ export class EnvReader {
       this.problem(name, "must be a time such as 90s, 15m, 12h or 10d");
       return fallback;
     }
-    return Number(count) * durationUnits[unit as keyof typeof durationUnits];
+    const seconds = Number(count) * durationUnits[unit as keyof typeof durationUnits];
+    if (seconds > mostDays * durationUnits.d) this.problem(name, `must be at most ${mostDays}d`);
+    return seconds;
   }
 
   /** Milliseconds since 1970 of a day (`2026-12-31`, its beginning in UTC) or a time in ISO 8601. */

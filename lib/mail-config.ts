@@ -9,7 +9,7 @@ export function mailConfig(env: EnvReader, production: boolean) {
     host,
     port: env.port("EMAIL_PORT", 587),
     user,
-    password: user === undefined ? undefined : env.password("EMAIL_HOST_PASSWORD", production),
+    password: user === undefined ? undefined : env.password("EMAIL_HOST_PASSWORD", user, production),
     /** TLS from the first byte. */
     ssl: env.boolean("EMAIL_USE_SSL", false),
     /**

@@ -36,8 +36,15 @@ const natsPort = "4222";
 const encrypted = ["nats+tls:", "tls:", "rediss:"];
 const known = ["nats:", "nats+tls:", "tls:", "redis:", "rediss:", "tcp:"];
 
-/** @param listenOn the address that this process listens on unless told otherwise */
-export function transporterConfig(env: EnvReader, listenOn: string): TransporterConfig | undefined {
+/**
+ * @param listenOn the address that this process listens on unless told otherwise
+ * @param production whether default passwords are refused
+ */
+export function transporterConfig(
+  env: EnvReader,
+  listenOn: string,
+  production: boolean,
+): TransporterConfig | undefined {
   const files = clientTls(env, `${name}_TLS`);
   const [host, port] = [env.text(`${name}_TCP_HOST`, listenOn), env.port(`${name}_TCP_PORT`, 4000)];
   const text = env.optional(name);
@@ -51,6 +58,8 @@ export function transporterConfig(env: EnvReader, listenOn: string): Transporter
     );
     return undefined;
   }
+  // They are the first URL's for all of them.
+  if (urls[0]) env.credentials(name, urls[0], production);
   const tls = encrypted.includes(protocol) ? (files ?? {}) : undefined;
   if (files && !tls) env.problem(name, `must be nats+tls:// or rediss:// when a ${name}_TLS_ variable is set`);
   if (protocol === "tcp:") {

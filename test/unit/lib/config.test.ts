@@ -337,6 +337,36 @@ describe("loadConfig: what stops the start", () => {
     },
   );
 
+  const asUser = "a password that is its user's name";
+  const host = (scheme: string, credentials: string) => `${scheme}://${credentials}@a.example.com`;
+  test.each<[string, Record<string, string>, string]>([
+    ["of NATS", { TRANSPORTER: host("nats", "nats:password") }, "TRANSPORTER has a default password"],
+    ["of Redis", { TRANSPORTER: host("redis", ":redis") }, "TRANSPORTER has a default password"],
+    ["of NATS", { TRANSPORTER: `${host("nats+tls", "svc:svc")},b` }, `TRANSPORTER has ${asUser}`],
+    ["of the cache", { REDIS_URL: host("redis", ":password") }, "REDIS_URL has a default password"],
+    ["of the cache", { REDIS_URL: host("rediss", "svc:svc") }, `REDIS_URL has ${asUser}`],
+    ["of PostgreSQL", { PG_USER: "svc", PG_PASSWORD: "svc" }, `PG_PASSWORD is ${asUser}`],
+    [
+      "of its owner",
+      { PG_MIGRATION_USER: "owner", PG_MIGRATION_PASSWORD: "owner" },
+      `PG_MIGRATION_PASSWORD is ${asUser}`,
+    ],
+    ["of Kafka", { KAFKA_BROKER_USER: "svc", KAFKA_BROKER_PASSWORD: "SVC" }, `KAFKA_BROKER_PASSWORD is ${asUser}`],
+    ["of SMTP", { EMAIL_HOST_USER: "svc", EMAIL_HOST_PASSWORD: "svc" }, `EMAIL_HOST_PASSWORD is ${asUser}`],
+  ])("production, a default password %s (%j): refused", (_, changes, problem) => {
+    expect(problemsOf({ ...productionEnv, ...changes })).toEqual([problem]);
+    expect(() => loadConfig({ ...productionEnv, ...changes, NODE_ENV: "development" })).not.toThrow();
+  });
+
+  test("a token of years, or a session that outlives the longest", () => {
+    const longest = { ACCESS_TOKEN_TTL: "30d", REFRESH_TOKEN_TTL: "90d" };
+    expect(loadConfig({ ...productionEnv, ...longest })).toMatchObject({ accessTokenTtl: 30 * 86_400 });
+    expect(problemsOf({ ...productionEnv, ACCESS_TOKEN_TTL: "9999999d", REFRESH_TOKEN_TTL: "91d" })).toEqual([
+      "ACCESS_TOKEN_TTL must be at most 30d",
+      "REFRESH_TOKEN_TTL must be at most 90d",
+    ]);
+  });
+
   test("a broker user without a password", () => {
     expect(problemsOf({ ...productionEnv, KAFKA_BROKER_USER: "broker" })).toEqual([
       "KAFKA_BROKER_PASSWORD is required",

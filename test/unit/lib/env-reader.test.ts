@@ -33,21 +33,50 @@ describe("EnvReader.required", () => {
 });
 
 describe("EnvReader.password", () => {
-  test.each(["postgres", "POSTGRES", "password", "changeme", "admin", "secret", "root", "user", "test"])(
-    "%s is refused where it is strict, and only there",
-    (value) => {
-      expect(read(value, (reader) => reader.password("X", true)).problems).toEqual(["X is a default password"]);
-      expect(read(value, (reader) => reader.password("X", false)).problems).toEqual([]);
-    },
-  );
+  const defaults = ["postgres", "POSTGRES", "password", "changeme", "admin", "secret", "root", "user", "test", "guest"];
+  const password = (value: string, strict: boolean) => read(value, (reader) => reader.password("X", "me", strict));
 
-  test("a missing one is one problem and not two", () => {
-    expect(read("", (reader) => reader.password("X", true)).problems).toEqual(["X is required"]);
+  test.each(defaults)("%s is refused where it is strict, and only there", (value) => {
+    expect(password(value, true).problems).toEqual(["X is a default password"]);
+    expect(password(value, false).problems).toEqual([]);
+  });
+
+  test.each(["me", "ME"])("%s, the name of its user, is refused where it is strict, and only there", (value) => {
+    expect(password(value, true).problems).toEqual(["X is a password that is its user's name"]);
+    expect(password(value, false).problems).toEqual([]);
+  });
+
+  test("a missing one is one problem and not two, also where the user is missing as well", () => {
+    expect(password("", true).problems).toEqual(["X is required"]);
+    expect(read("", (reader) => reader.password("X", "", true)).problems).toEqual(["X is required"]);
+  });
+});
+
+describe("EnvReader.credentials", () => {
+  const credentials = (before: string, strict = true) => {
+    const reader = new EnvReader({});
+    reader.credentials("X", new URL(`nats://${before}host`), strict);
+    return reader.problems;
+  };
+
+  test.each([
+    ["nats:password@", "X has a default password"],
+    [":Password@", "X has a default password"],
+    ["nats:p%61ssword@", "X has a default password"],
+    ["svc:svc@", "X has a password that is its user's name"],
+    ["a%20b:a%20b@", "X has a password that is its user's name"],
+    ["a%zz:a%zz@", "X has a password that is its user's name"],
+  ])("%s is refused where it is strict, and only there", (before, problem) => {
+    expect([credentials(before), credentials(before, false)]).toEqual([[problem], []]);
+  });
+
+  test.each(["", "token@", "svc:a-long-password@", ":a-long-password@"])("%j is none of these", (before) => {
+    expect(credentials(before)).toEqual([]);
   });
 });
 
 describe("EnvReader.secret", () => {
-  const good = "0123456789abcdef0123456789abcdef";
+  const good = "0123456789abcdef0123456789abcdee";
 
   test("32 bytes with eight different characters are enough", () => {
     expect(read(good, (reader) => reader.secret("X", true))).toEqual(ok(good));
@@ -59,6 +88,9 @@ describe("EnvReader.secret", () => {
     ["one character", "a", "X has fewer than 32 bytes"],
     ["one character often", "a".repeat(64), "X has too few different characters"],
     ["seven characters often", "abcdefg".repeat(9), "X has too few different characters"],
+    ["eight characters often", "abcdefgh".repeat(4), "X is a shorter text, repeated"],
+    ["eight characters often, and a few of them", "abcdefgh".repeat(4) + "abc", "X is a shorter text, repeated"],
+    ["a long text twice", good.slice(0, 16).repeat(2), "X is a shorter text, repeated"],
   ])("%s is refused, in development as well", (_, value, problem) => {
     for (const strict of [true, false]) {
       expect(read(value, (reader) => reader.secret("X", strict)).problems).toEqual([problem]);
@@ -161,6 +193,17 @@ describe("EnvReader.duration", () => {
       expect(duration(text)).toEqual({ value: 60, problems: ["X must be a time such as 90s, 15m, 12h or 10d"] });
     },
   );
+});
+
+describe("EnvReader.duration with a most", () => {
+  test.each([
+    ["30d", []],
+    ["720h", []],
+    ["721h", ["X must be at most 30d"]],
+    ["9999999d", ["X must be at most 30d"]],
+  ])("%s", (text, problems) => {
+    expect(read(text, (reader) => reader.duration("X", 60, 30)).problems).toEqual(problems);
+  });
 });
 
 describe("EnvReader.date", () => {
