@@ -139,14 +139,23 @@ function metricsConfig(env: EnvReader, listenOn: string) {
 /** A picture's URL has at most 200 characters (`review` stores no more), and the name of the picture needs some. */
 const maxPublicUrl = 120;
 
+/** As `URL` reads it (`HTTPS://APP.example.com` is https), without the slashes at its end: others put a path behind it. */
+function normalUrl(env: EnvReader, text: string): string | undefined {
+  const url = URL.parse(text);
+  if (!url) return undefined;
+  if (url.username + url.password + url.search + url.hash !== "") {
+    env.problem("PUBLIC_URL", "must have no name, password, query or fragment");
+  }
+  const normal = (url.origin + url.pathname).replace(/\/+$/, "");
+  if (normal.length > maxPublicUrl) env.problem("PUBLIC_URL", `has more than ${maxPublicUrl} characters`);
+  return normal;
+}
+
 /** Where links start. The operators' files have `WEB_APP_HOST=0.0.0.0`, which nobody can open. */
 function publicUrl(env: EnvReader, production: boolean, protocol: string, port: number): string {
   const local = `${protocol}://localhost:${port}`;
-  const configured = env.url("PUBLIC_URL", ["http:", "https:"])?.replace(/\/+$/, "");
-  if (configured !== undefined) {
-    if (configured.length > maxPublicUrl) env.problem("PUBLIC_URL", `has more than ${maxPublicUrl} characters`);
-    return URL.canParse(configured) ? configured : local;
-  }
+  const configured = env.url("PUBLIC_URL", ["http:", "https:"]);
+  if (configured !== undefined) return normalUrl(env, configured) ?? local;
   const host = env.optional("WEB_APP_HOST");
   if (host !== undefined && host !== "0.0.0.0") {
     const url = URL.parse(`${protocol}://${host}:${port}`);

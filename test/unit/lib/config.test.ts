@@ -139,8 +139,10 @@ describe("loadConfig: defaults", () => {
   });
 
   test.each(["", "http", "https"])("links over https, WEB_APP_PROTOCOL=%s: cookies are Secure", (protocol) => {
-    const env = { ...productionEnv, PUBLIC_URL: "https://id.example.com", WEB_APP_PROTOCOL: protocol };
-    expect(loadConfig(env).web.secureCookies).toBe(true);
+    for (const url of ["https://id.example.com", "HTTPS://ID.example.com"]) {
+      const env = { ...productionEnv, PUBLIC_URL: url, WEB_APP_PROTOCOL: protocol };
+      expect(loadConfig(env).web.secureCookies).toBe(true);
+    }
   });
 });
 
@@ -159,6 +161,7 @@ describe("loadConfig: where links start", () => {
       "https://id.example.com",
     ],
     ["PUBLIC_URL without its slashes", { PUBLIC_URL: "https://id.example.com/auth//" }, "https://id.example.com/auth"],
+    ["PUBLIC_URL in capitals", { PUBLIC_URL: "HTTPS://ID.Example.com:443/Auth" }, "https://id.example.com/Auth"],
   ])("development, %s", (_, env, url) => {
     expect(loadConfig({ SECRET_KEY: secret, SERVICES: "api-gateway", ...env }).publicUrl).toBe(url);
   });
@@ -168,6 +171,15 @@ describe("loadConfig: where links start", () => {
     (url) => {
       expect(problemsOf({ ...productionEnv, PUBLIC_URL: url })).toEqual([
         "PUBLIC_URL must be a URL that starts with http: or https://",
+      ]);
+    },
+  );
+
+  test.each(["me@id.example.com", "me:hidden@id.example.com", "id.example.com/?hidden", "id.example.com/#hidden"])(
+    "PUBLIC_URL=https://%s is refused: what is more than a place would stand in every mail",
+    (rest) => {
+      expect(problemsOf({ ...productionEnv, PUBLIC_URL: `https://${rest}` })).toEqual([
+        "PUBLIC_URL must have no name, password, query or fragment",
       ]);
     },
   );
