@@ -24,6 +24,10 @@ try {
   const node = await startNode(config, log);
   stops.unshift(() => node.stop());
   started.resolve(undefined);
+  // No reason to refuse the start: somebody may try it out on his own machine.
+  if (production && !config.web.secureCookies && config.services.includes("api-gateway")) {
+    log.warn({}, "PUBLIC_URL is http: cookies are without Secure, and whoever is on the way can read them");
+  }
   log.info({ event: "sys_startup", services: config.services }, `ready: ${config.publicUrl}`);
   if (process.argv.includes("--repl")) {
     // `quit` stops the broker and leaves at once: what it stands on has to go with it.

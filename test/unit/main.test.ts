@@ -1,6 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, test } from "@jest/globals";
+import { freePort } from "../support/ports.ts";
+import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { productionEnv } from "./helpers.ts";
 
 /** A production start with a configuration that is refused: nothing is connected to, nothing is opened. */
@@ -26,5 +28,29 @@ describe("main: a configuration that is refused", () => {
   test.each(["verbose", "INFO", ""])("LOG_LEVEL=%j: the same as for every other variable", (level) => {
     const { status, stderr } = start({ LOG_LEVEL: level, PG_HOST: "" });
     expect([status, stderr.includes("PG_HOST is required")]).toEqual([78, true]);
+  });
+});
+
+/** A gateway in production stands on nothing but its port. */
+let gateway: ServiceProcess | undefined;
+afterEach(() => gateway?.kill());
+async function startGateway(url: string): Promise<ServiceProcess> {
+  const { NODE_ENV = "", SECRET_KEY = "" } = productionEnv;
+  gateway = startProcess({
+    ...{ NODE_ENV, SECRET_KEY, SERVICES: "api-gateway", PUBLIC_URL: url },
+    ...{ WEB_APP_BIND: "127.0.0.1", WEB_APP_PORT: String(await freePort()) },
+  });
+  await gateway.ready();
+  return gateway;
+}
+
+describe("main: people reach it over http in production", () => {
+  test.each([
+    ["http://id.example.com", 1],
+    ["https://id.example.com", 0],
+  ])("%s: %d warning(s) that cookies are without Secure", async (url, count) => {
+    const running = await startGateway(url);
+    const warnings = running.logs().filter(({ level }) => level === "warn");
+    expect(warnings.filter(({ msg }) => /PUBLIC_URL .* without Secure/.test(String(msg)))).toHaveLength(count);
   });
 });
