@@ -36,10 +36,13 @@ let gateway: ServiceProcess | undefined;
 afterEach(() => gateway?.kill());
 async function startGateway(url: string): Promise<ServiceProcess> {
   const { NODE_ENV = "", SECRET_KEY = "" } = productionEnv;
-  gateway = startProcess({
-    ...{ NODE_ENV, SECRET_KEY, SERVICES: "api-gateway", PUBLIC_URL: url },
-    ...{ WEB_APP_BIND: "127.0.0.1", WEB_APP_PORT: String(await freePort()) },
-  });
+  gateway = startProcess(
+    {
+      ...{ NODE_ENV, SECRET_KEY, SERVICES: "api-gateway", PUBLIC_URL: url },
+      ...{ WEB_APP_BIND: "127.0.0.1", WEB_APP_PORT: String(await freePort()) },
+    },
+    { imports: [join(import.meta.dirname, "../support/nobodys-errors.ts")] },
+  );
   await gateway.ready();
   return gateway;
 }
@@ -52,5 +55,18 @@ describe("main: people reach it over http in production", () => {
     const running = await startGateway(url);
     const warnings = running.logs().filter(({ level }) => level === "warn");
     expect(warnings.filter(({ msg }) => /PUBLIC_URL .* without Secure/.test(String(msg)))).toHaveLength(count);
+  });
+});
+
+describe("main: an error that belongs to no request", () => {
+  test.each([
+    ["thrown", "SIGUSR2", "thrown where nobody catches"],
+    ["a promise rejected", "SIGHUP", "rejected where nobody awaits"],
+  ] as const)("%s: is one JSON line of the log, and the process ends with 1", async (_, signal, reason) => {
+    const running = await startGateway("https://id.example.com");
+    process.kill(running.pid, signal);
+    expect([await running.exited, running.stderr()]).toEqual([{ code: 1, signal: null }, ""]);
+    const errors = running.logs().filter(({ level }) => level === "error");
+    expect(errors).toEqual([expect.objectContaining({ msg: "an error was not handled", reason })]);
   });
 });
