@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { describe, expect, test } from "@jest/globals";
 import { ServiceError } from "../../../../lib/errors.ts";
 import type { Account } from "../../../../mixins/accounts/account.ts";
@@ -76,6 +77,16 @@ describe("checkNewPassword: what is refused", () => {
 
   test("what everybody tries first (ASVS 6.2.4: the 3,000 most common)", () => {
     const common = ["password", "12345678", "123456789", "qwertyuiop", "iloveyou", "football", "password1", "11111111"];
+    expect(accepted(common)).toEqual([]);
+  });
+
+  test("each of the 3,000 most common that are long enough (ASVS 6.2.4), as the list has them", () => {
+    const { dictionary } = createRequire(import.meta.url)("@zxcvbn-ts/language-common") as {
+      dictionary: { "passwords-common": readonly string[] };
+    };
+    const common = dictionary["passwords-common"].filter((word) => Array.from(word).length >= 8).slice(0, 3000);
+    expect(common).toHaveLength(3000);
+    expect(common).toEqual(expect.arrayContaining(["japanese", "bookworm", "21071987", "27031992"]));
     expect(accepted(common)).toEqual([]);
   });
 
