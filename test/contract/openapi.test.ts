@@ -141,12 +141,29 @@ const headersOf = (operation: Operation): Record<string, string> => {
 const exampleOf = ({ requestBody }: Operation) => requestBody?.content["application/json"]?.example;
 const takesForm = ({ requestBody }: Operation) => requestBody?.content["multipart/form-data"] !== undefined;
 
+/** Of every schema, wherever it stands; and the names of parameters. */
+function fieldsIn(value: unknown): string[] {
+  if (typeof value !== "object" || value === null) return [];
+  const { properties, name } = value as { readonly properties?: object; readonly name?: unknown };
+  const own = [...Object.keys(properties ?? {}), ...(typeof name === "string" ? [name] : [])];
+  return [...own, ...Object.values(value).flatMap(fieldsIn)];
+}
+
 describe("/openapi.json", () => {
   test("is OpenAPI 3.1, valid by a linter, and says what the routes say", async () => {
     const result = await new Validator().validate(document as never);
     expect([result.valid, result.errors]).toEqual([true, undefined]);
     expect(document.openapi).toMatch(/^3\.1\./);
     expect(Object.keys(document.paths).toSorted()).toEqual(Object.keys(all.paths).toSorted());
+  });
+
+  test("6.4.2 no field and no column is a hint to a password, or a question in its place", async () => {
+    const columns = await service.query<{ name: string }>(
+      "select column_name as name from information_schema.columns where table_schema = 'public'",
+    );
+    const names = [...fieldsIn(document), ...columns.map(({ name }) => name)];
+    expect(names).toEqual(expect.arrayContaining(["new_password", "password_hash"]));
+    expect(names.filter((name) => /hint|question|(?:secret|security)_answer|maiden/i.test(name))).toEqual([]);
   });
 
   test("every operation has its own id, a summary, its parameters, a success and, with a body, an example", () => {

@@ -59,10 +59,23 @@ describe("every answer", () => {
   });
 
   test("over https: HSTS for a year, subdomains too, on errors as well", async () => {
-    const service = await startService({ WEB_APP_PROTOCOL: "https", PUBLIC_URL: "https://id.example.com" });
+    const https = { WEB_APP_PROTOCOL: "https", PUBLIC_URL: "https://id.example.com" };
+    const service = await startService({ ...https, THROTTLE_PER_IP: "1" });
+    const signIn = () => service.client().post("/api/v1/tokens/", { email: "nobody@example.com", password });
+    const big = { headers: asJson, raw: `{"x":"${"x".repeat(20_000)}"}` };
     try {
-      for (const path of ["/health/live", "/nothing", "/api/v1/users/current/"]) {
-        const { headers } = await service.client().get(path);
+      const answers = [
+        ...(await Promise.all(
+          ["/health/live", "/nothing", "/api/v1/users/current/"].map((p) => service.client().get(p)),
+        )),
+        await service.client().request("POST", customers, big),
+        await signIn(),
+        await signIn(),
+      ];
+      await service.query("alter table users rename to users_away");
+      answers.push(await service.client().post(customers, registration()));
+      expect(answers.map(({ status }) => status)).toEqual([200, 404, 401, 413, 401, 429, 500]);
+      for (const { headers } of answers) {
         expect(headers.get("strict-transport-security")).toBe("max-age=31536000; includeSubDomains");
       }
     } finally {
