@@ -35,12 +35,26 @@ export function serveDocs(server: FastifyInstance, document: JsonSchema): void {
   );
   server.get("/docs/start.js", (_, reply) => reply.type("text/javascript; charset=utf-8").send(start));
   for (const [name, type] of Object.entries(assets)) {
-    // Kept: a copy for everybody who asks at once would fill the memory.
-    let file: Promise<Buffer> | undefined;
+    const file = readOnce(() => readFile(join(folder, name)));
     server.get(`/docs/${name}`, async (_, reply) => {
-      file ??= readFile(join(folder, name));
+      const content = await file();
       reply.type(`${type}; charset=utf-8`).header("cache-control", "public, max-age=86400");
-      return await reply.send(await file);
+      return await reply.send(content);
     });
   }
+}
+
+/**
+ * Reads when it is first asked, and keeps it: a copy for everybody who asks at once would fill the memory. A failure (too
+ * many open files) is not kept: the next one who asks has it read again.
+ */
+export function readOnce<T>(read: () => Promise<T>): () => Promise<T> {
+  let kept: Promise<T> | undefined;
+  return () => {
+    kept ??= read().catch((error: unknown) => {
+      kept = undefined;
+      throw error;
+    });
+    return kept;
+  };
 }
