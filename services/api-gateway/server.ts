@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { METHODS, type IncomingHttpHeaders } from "node:http";
-import Fastify, { type FastifyInstance, type FastifyReply } from "fastify";
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { Config } from "../../lib/config.ts";
 import { system } from "../../lib/principal.ts";
 import { ServiceError } from "../../lib/errors.ts";
@@ -60,6 +60,7 @@ export function recordRoutes(server: FastifyInstance): readonly ServedRoute[] {
 export function createServer(config: Config, log: Log, refusals: AuditBuffer): FastifyInstance {
   const mayUse = originRule(config);
   const staticHeaders = securityHeaders(config.web.secureCookies);
+  const tell = accessLog(log);
   const server = Fastify({
     logger: false,
     bodyLimit,
@@ -74,10 +75,13 @@ export function createServer(config: Config, log: Log, refusals: AuditBuffer): F
     ...limitedSockets(staticHeaders),
     forceCloseConnections: "idle",
     return503OnClosing: false,
-    // Before any hook: a URL that cannot be decoded.
+    // Instead of any hook: a URL that cannot be decoded, or has too long a part. Nobody reads a body that it may have.
     frameworkErrors: (error, request, reply) => {
-      reply.headers(staticHeaders).header("x-request-id", request.id);
-      errorHandler(log)(error, request, reply);
+      reply.headers(staticHeaders).headers({ "x-request-id": request.id, connection: "close" });
+      reply.raw.once("finish", () => tell(request, reply));
+      const problem = framingProblem(request.raw);
+      if (problem === undefined) errorHandler(log)(error, request, reply);
+      else sendError(reply, problem);
     },
   });
 
@@ -111,24 +115,9 @@ export function createServer(config: Config, log: Log, refusals: AuditBuffer): F
     }
   });
 
-  server.addHook("onResponse", async (request, reply) => {
-    // Probes come every few seconds and tell nothing.
-    const level = request.routeOptions.url?.startsWith("/health/") === true ? "debug" : "info";
-    log[level](
-      {
-        event: "http_request",
-        method: request.method,
-        // The pattern and never the URL: links have their token in the path.
-        route: request.routeOptions.url ?? "none",
-        status: reply.statusCode,
-        ms: Math.round(reply.elapsedTime),
-        user_id: request.userId,
-        ip: request.ip,
-        request_id: request.id,
-      },
-      `${request.method} ${request.routeOptions.url ?? "none"} ${reply.statusCode}`,
-    );
-    return Promise.resolve();
+  server.addHook("onResponse", (request, reply, done) => {
+    tell(request, reply);
+    done();
   });
 
   server.removeAllContentTypeParsers();
@@ -146,6 +135,29 @@ export function createServer(config: Config, log: Log, refusals: AuditBuffer): F
   server.setErrorHandler(errorHandler(log));
   server.setNotFoundHandler((_, reply) => sendError(reply, "not_found"));
   return server;
+}
+
+/** A line for each answer. */
+function accessLog(log: Log): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    // The pattern and never the URL: links have their token in the path.
+    const route = request.routeOptions.url ?? "none";
+    // Probes come every few seconds and tell nothing.
+    const level = route.startsWith("/health/") ? "debug" : "info";
+    log[level](
+      {
+        event: "http_request",
+        method: request.method,
+        route,
+        status: reply.statusCode,
+        ms: Math.round(reply.elapsedTime),
+        user_id: request.userId,
+        ip: request.ip,
+        request_id: request.id,
+      },
+      `${request.method} ${route} ${reply.statusCode}`,
+    );
+  };
 }
 
 /** Says once that somebody writes `X-Forwarded-For`: if it is a proxy, all of its clients have one budget until it is configured. */

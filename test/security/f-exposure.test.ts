@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { randomUUID } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { readLog } from "../../scripts/fuzz/read-log.ts";
 import { patiently, said, signUp } from "../contract/accounts.ts";
 import { Client } from "../support/client.ts";
+import { eventually } from "../support/eventually.ts";
 import { registration, uniqueEmail } from "../support/people.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { createStand, type TestStand } from "../support/service.ts";
@@ -105,6 +107,19 @@ describe("16.4.1 what somebody sends never becomes a line, a colour or a second 
     const { lines, problems, statuses } = await readLog(file);
     expect([lines, problems.length, statuses]).toEqual([9, 7, { 500: 1, 503: 1 }]);
   });
+});
+
+test.each([
+  ["that there is not", "/nothing/"],
+  ["that cannot be decoded", "/%zz/"],
+  ["with too long a part", `/api/v1/users/${"a".repeat(400)}/`],
+])("a path %s: one line in the log, without the path", async (_, path) => {
+  const id = randomUUID();
+  const lines = () => running.logs().filter(({ request_id }) => request_id === id);
+  const { status } = await stand.client().get(path, { headers: { "x-request-id": id } });
+  await eventually("a line", () => lines()[0]);
+  expect(lines()).toMatchObject([{ event: "http_request", method: "GET", route: "none", status, ip: "127.0.0.1" }]);
+  expect(JSON.stringify(lines())).not.toContain(path);
 });
 
 test("a proxy in front that nobody configured: told once, whatever comes", async () => {

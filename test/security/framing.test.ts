@@ -81,6 +81,14 @@ const refused: Record<string, string> = {
   "the PROXY protocol": `PROXY TCP4 203.0.113.1 203.0.113.2 1 2\r\n${get}\r\n`,
   "a path that is not ASCII": "GET /health/\xc3\xa9 HTTP/1.1\r\nHost: x\r\n\r\n",
 };
+/** What Fastify refuses before any hook: the rules hold there too. */
+const tooLong = `/api/v1/users/${"a".repeat(400)}/`;
+for (const [name, path] of Object.entries({ "that cannot be decoded": "/%zz", "with too long a part": tooLong })) {
+  refused[`a path ${name}`] = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n${smuggled}`;
+  refused[`a path ${name}, two hosts`] = `GET ${path} HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n${smuggled}`;
+  refused[`a path ${name}, chunks without an end`] =
+    `POST ${path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n`;
+}
 const otherwise: Record<string, [string, number, string]> = {
   "9 KB of a header's name": [`${get}${"a".repeat(9000)}: b\r\n\r\n`, 431, "malformed_request"],
   "9 KB of cookies": [`${get}Cookie: a=${"b".repeat(9000)}\r\n\r\n`, 431, "malformed_request"],
@@ -95,6 +103,16 @@ const otherwise: Record<string, [string, number, string]> = {
   ],
   "a body of 100 MB, on any path": [
     "PUT /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nxx",
+    413,
+    "body_too_large",
+  ],
+  "a body of 100 MB, on a path that cannot be decoded": [
+    "PUT /%zz HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nxx",
+    413,
+    "body_too_large",
+  ],
+  "a body of 100 MB, on a path with too long a part": [
+    `PUT ${tooLong} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nxx`,
     413,
     "body_too_large",
   ],
