@@ -93,8 +93,10 @@ export function createServer(config: Config, log: Log, refusals: AuditBuffer): F
     reply.header("x-request-id", request.id);
     const problem = framingProblem(request.raw);
     if (problem !== undefined) return sendError(reply.header("connection", "close"), problem);
-    // A body without a length may never end, and after the answer Node would go on reading it.
-    if (request.headers["transfer-encoding"] !== undefined) reply.header("connection", "close");
+    // A body without a length may never end, and after the answer Node would go on reading it. After an upgrade that it
+    // does not make, Node's parser drops the rest of the packet: a second request in it would get the answer to a third.
+    const isLast = request.headers["transfer-encoding"] !== undefined || request.headers.upgrade !== undefined;
+    if (isLast) reply.header("connection", "close");
     if (origin !== undefined && mayUse(origin)) {
       reply.headers({ ...corsHeaders, "access-control-allow-origin": origin });
     }

@@ -202,8 +202,8 @@ describe("no other protocol", () => {
   test.each([
     ["WebSocket", "websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="],
     ["HTTP/2", "h2c\r\nHTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA"],
-  ])("an upgrade to %s: answered as what it is otherwise", async (_, protocol) => {
-    const answer = await send(`${get}Connection: Upgrade, close\r\nUpgrade: ${protocol}\r\n\r\n`);
+  ])("an upgrade to %s: answered as what it is otherwise, and nothing more is read", async (_, protocol) => {
+    const answer = await send(`${get}Connection: Upgrade\r\nUpgrade: ${protocol}\r\n\r\n${smuggled}`);
     expect([statusesIn(answer), answer.includes("101")]).toEqual([[200], false]);
   });
   test("13.4.4 TRACE: 405, and nothing of the request comes back", async () => {
