@@ -1,6 +1,7 @@
 import multipart from "@fastify/multipart";
 import type { FastifyInstance, FastifyRequest } from "fastify";
-import { Writable, type Readable } from "node:stream";
+import type { IncomingMessage } from "node:http";
+import { finished, Transform, Writable, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { invalidFields, ServiceError } from "../../lib/errors.ts";
 import { fileStream } from "../../lib/file-stream.ts";
@@ -10,7 +11,7 @@ import { maxPictureBytes } from "../users/users.contract.ts";
 export const fileField = "image";
 /** What a page may send along without being told off; nobody reads it. */
 const limits = { fileSize: maxPictureBytes, files: 1, fields: 32, fieldSize: 8 * 1024, fieldNameSize: 100, parts: 33 };
-/** No request has a larger body. */
+/** No request has a larger body: of one that tells its length none is read, of one in chunks no more than this. */
 export const maxUploadBytes = limits.fileSize + limits.fields * (limits.fieldSize + 1024);
 /** Each is held in memory until the action has it. */
 const maxAtOnce = 8;
@@ -59,8 +60,9 @@ export function createUploads(): Uploads {
         return await handOn(fileStream(await fileIn(request)));
       } finally {
         open.splice(open.indexOf(userId), 1);
-        // What was not read of it would stand before the next request of this connection.
-        request.raw.resume();
+        // What was not read of it would stand before the next request of this connection. After chunks, which may have no
+        // end, there is none: the connection ends with the answer.
+        if (request.headers["transfer-encoding"] === undefined) request.raw.resume();
       }
     },
   };
@@ -76,38 +78,66 @@ async function fileIn(request: FastifyRequest): Promise<readonly Buffer[]> {
 
 async function filesIn(request: FastifyRequest): Promise<ReadonlyMap<string, readonly Buffer[]>> {
   const files = new Map<string, Buffer[]>();
-  for await (const part of request.parts()) {
-    if (part.type !== "file") continue;
-    const chunks: Buffer[] = [];
-    // The plugin tells it too, once it has read the rest, which may be as long as the sender likes.
-    part.file.once("limit", () => part.file.destroy(new ServiceError("body_too_large")));
-    await pipeline(part.file, withPauses(chunks));
-    files.set(part.fieldname, chunks);
+  const body = withPauses(request.raw);
+  try {
+    for await (const part of partsOf(request, body)) {
+      if (part.type !== "file") continue;
+      const chunks: Buffer[] = [];
+      // The plugin tells it too, once it has read the rest, which may be as long as the sender likes.
+      part.file.once("limit", () => part.file.destroy(new ServiceError("body_too_large")));
+      await pipeline(part.file, into(chunks));
+      files.set(part.fieldname, chunks);
+    }
+    return files;
+  } finally {
+    request.raw.unpipe(body);
+    body.destroy();
   }
-  return files;
+}
+
+/** The plugin reads from `raw` and knows of no other body: it is given the request with another `raw`. */
+function partsOf(request: FastifyRequest, body: Readable): ReturnType<FastifyRequest["parts"]> {
+  const raw = Object.assign(body, { headers: request.headers });
+  return request.parts.call(Object.create(request, { raw: { value: raw } }) as FastifyRequest);
+}
+
+/**
+ * The body of a request: all of it counts, and what belongs to no part as well, or somebody would send without an end what
+ * nobody looks at.
+ */
+function withPauses(request: IncomingMessage): Transform {
+  let [left, bytes, pieces] = [maxUploadBytes, 0, 0];
+  const body = new Transform({
+    highWaterMark: 1,
+    transform(chunk: Buffer, _, done) {
+      [left, bytes, pieces] = [left - chunk.length, bytes + chunk.length, pieces + 1];
+      const isEnough = bytes >= pause.afterBytes || pieces >= pause.afterPieces;
+      if (isEnough) [bytes, pieces] = [0, 0];
+      if (left < 0) done(new ServiceError("body_too_large"));
+      else if (isEnough) setTimeout(done, pause.ms, null, chunk);
+      else done(null, chunk);
+    },
+  });
+  // Who sends has hung up: a phone that lost its signal is no error of ours.
+  finished(request, (cause) => {
+    if (cause) body.destroy(new ServiceError("malformed_request", {}, { cause }));
+  });
+  return request.pipe(body);
 }
 
 /** Takes piece by piece as they came: who reads what has gathered (`for await`) gets a copy of it. */
-function withPauses(chunks: Buffer[]): Writable {
-  let [bytes, pieces] = [0, 0];
+function into(chunks: Buffer[]): Writable {
   return new Writable({
     highWaterMark: 1,
     write(chunk: Buffer, _, done) {
       chunks.push(chunk);
-      [bytes, pieces] = [bytes + chunk.length, pieces + 1];
-      const isEnough = bytes >= pause.afterBytes || pieces >= pause.afterPieces;
-      if (isEnough) [bytes, pieces] = [0, 0];
-      if (isEnough) setTimeout(done, pause.ms);
-      else done();
+      done();
     },
   });
 }
 
-/**
- * The plugin's errors have a code; those of the parser below it have none, and are about what was sent. So is Node's, when
- * who sends hangs up: a phone that lost its signal is no error of ours.
- */
+/** The plugin's errors have a code, and so have ours; those of the parser below it have none, and are about what was sent. */
 function readable(error: unknown): never {
-  if (error instanceof Error && "code" in error && error.code !== "ECONNRESET") throw error;
+  if (error instanceof Error && "code" in error) throw error;
   throw new ServiceError("malformed_request", {}, { cause: error });
 }

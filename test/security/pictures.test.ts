@@ -3,9 +3,10 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import sharp from "sharp";
+import { maxUploadBytes } from "../../services/api-gateway/uploads.ts";
 import { signUp, type Person } from "../contract/accounts.ts";
 import { eventually } from "../support/eventually.ts";
-import { jpegStructure, pictureForm } from "../support/pictures.ts";
+import { jpegStructure, pictureForm, smallPng } from "../support/pictures.ts";
 import { startProcess, type ServiceProcess } from "../support/process.ts";
 import { createStand, type TestStand } from "../support/service.ts";
 import { hostilePictures, payload, refusals, type Hostile } from "./hostile-pictures.ts";
@@ -104,6 +105,99 @@ test("a client that hangs up in the middle is no error that somebody has to look
   await person.client.get("/api/v1/users/current/", { headers: { "x-request-id": "comes-after" } });
   await eventually("what came after is in the log", () => (about("comes-after").length > 0 ? true : undefined));
   expect(about("hangs-up")).toEqual([]);
+});
+
+interface Sending {
+  readonly atMost: number;
+  readonly end?: string;
+  readonly by?: string;
+  readonly type?: string;
+}
+const form = "multipart/form-data; boundary=x";
+
+/** A form in chunks. @returns what came back until the other side closed, how much it had taken, and how long that was */
+async function sendForm(
+  beginning: string,
+  filler: string,
+  { atMost, end = "", by = person.token, type = form }: Sending,
+) {
+  const began = performance.now();
+  const socket = connect(Number(new URL(stand.url).port), "127.0.0.1");
+  let answer = "";
+  socket.on("data", (part) => (answer += part.toString("latin1"))).on("error", () => undefined);
+  const closed = new Promise((resolve) => socket.once("close", resolve));
+  const chunk = (bytes: string) => `${bytes.length.toString(16)}\r\n${bytes}\r\n`;
+  const headers = [
+    `PUT ${own} HTTP/1.1`,
+    "Host: a",
+    `Authorization: Bearer ${by}`,
+    `Content-Type: ${type}`,
+    "Transfer-Encoding: chunked",
+  ];
+  socket.write(`${headers.join("\r\n")}\r\n\r\n`);
+  if (beginning !== "") socket.write(chunk(beginning), "latin1");
+  for (let left = atMost - beginning.length - end.length; left > 0 && socket.writable; left -= filler.length) {
+    const isLast = end !== "" && left <= filler.length;
+    const bytes = chunk(filler.slice(0, left)) + (isLast ? `${chunk(end)}0\r\n\r\n` : "");
+    const drained = new Promise((resolve) => socket.once("drain", resolve));
+    if (!socket.write(bytes, "latin1")) await Promise.race([drained, closed]);
+  }
+  await closed;
+  const status = Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 0);
+  return { status, answer, taken: socket.bytesWritten - socket.writableLength, ms: performance.now() - began };
+}
+
+describe("a form in chunks", () => {
+  const part = (disposition: string) => `--x\r\nContent-Disposition: form-data; ${disposition}\r\n\r\n`;
+  const kilobytes = "a".repeat(50_000);
+  test.each([
+    ["a field", part('name="a"'), kilobytes],
+    ["before the first part", "", kilobytes],
+    ["after the last part", `${part('name="a"')}a\r\n--x--\r\n`, kilobytes],
+    ["a part's headers", "--x\r\n", `X-A: ${"a".repeat(43)}\r\n`.repeat(1000)],
+    ["a part without a name", "--x\r\nX-A: a\r\n\r\n", kilobytes],
+  ])("%s never ends: told that it is too large, and no more of it is taken", async (_, beginning, filler) => {
+    // As much as tells that it is: nothing is left in the sockets that would make of the answer a reset.
+    const told = await sendForm(beginning, filler, { atMost: maxUploadBytes + 1 });
+    expect([told.status, told.answer]).toEqual([413, expect.stringContaining('"code":"body_too_large"')]);
+    expect(told.answer.toLowerCase()).toContain("connection: close");
+    // A pause after each 64 KB: others are served meanwhile.
+    expect(told.ms).toBeGreaterThan(200);
+    const endless = await sendForm(beginning, filler, { atMost: 60e6 });
+    expect([413, 0]).toContain(endless.status);
+    // What the sockets hold is taken as well.
+    expect(endless.taken).toBeLessThan(maxUploadBytes + 10e6);
+  });
+
+  test.each([
+    ["of nobody", 401, { by: "nobody" }],
+    ["without a boundary", 400, { type: "multipart/form-data" }],
+    ["that is none", 415, { type: "image/jpeg" }],
+  ])("%s, without an end: refused, and closed at once", async (_, status, how) => {
+    const { status: answered, taken, ms } = await sendForm("", kilobytes, { atMost: 60e6, ...how });
+    // A reset may overtake the answer.
+    expect([status, 0]).toContain(answered);
+    expect(taken).toBeLessThan(10e6);
+    expect(ms).toBeLessThan(5000);
+  });
+
+  test("three at once of an account, without an end: two are told that it is too large, one is closed at once", async () => {
+    const three = [1, 2, 3].map(() => sendForm(part('name="a"'), kilobytes, { atMost: maxUploadBytes + 1 }));
+    const [refused, ...others] = (await Promise.all(three)).toSorted((one, other) => one.ms - other.ms);
+    expect([503, 0]).toContain(refused?.status);
+    expect(refused?.taken).toBeLessThan(maxUploadBytes);
+    expect(others.map(({ status }) => status)).toEqual([413, 413]);
+  });
+
+  test("a file of 5 MB: taken; of a byte more: too large", async () => {
+    const [start, end] = [part('name="image"; filename="a.png"'), "\r\n--x--\r\n"];
+    const file = async (bytes: number) => {
+      const atMost = start.length + bytes + end.length;
+      return await sendForm(start + smallPng().toString("latin1"), "\0".repeat(50_000), { atMost, end });
+    };
+    expect((await file(5 * 1024 * 1024)).status).toBe(200);
+    expect((await file(5 * 1024 * 1024 + 1)).status).toBe(413);
+  });
 });
 
 test("clients that hang up before it is known who they are: there is room for the next one", async () => {
