@@ -107,13 +107,16 @@ function partsOf(request: FastifyRequest, body: Readable): ReturnType<FastifyReq
  */
 function withPauses(request: IncomingMessage): Transform {
   let [left, bytes, pieces] = [maxUploadBytes, 0, 0];
+  const { socket } = request;
+  // Twice as much with what is around chunks of some bytes; in front of each may stand 16 KB that Node throws away.
+  const end = socket.bytesRead + 2 * maxUploadBytes;
   const body = new Transform({
     highWaterMark: 1,
     transform(chunk: Buffer, _, done) {
       [left, bytes, pieces] = [left - chunk.length, bytes + chunk.length, pieces + 1];
       const isEnough = bytes >= pause.afterBytes || pieces >= pause.afterPieces;
       if (isEnough) [bytes, pieces] = [0, 0];
-      if (left < 0) done(new ServiceError("body_too_large"));
+      if (left < 0 || socket.bytesRead > end) done(new ServiceError("body_too_large"));
       else if (isEnough) setTimeout(done, pause.ms, null, chunk);
       else done(null, chunk);
     },

@@ -112,6 +112,8 @@ interface Sending {
   readonly end?: string;
   readonly by?: string;
   readonly type?: string;
+  /** Of each chunk. */
+  readonly extension?: string;
 }
 const form = "multipart/form-data; boundary=x";
 
@@ -119,14 +121,14 @@ const form = "multipart/form-data; boundary=x";
 async function sendForm(
   beginning: string,
   filler: string,
-  { atMost, end = "", by = person.token, type = form }: Sending,
+  { atMost, end = "", by = person.token, type = form, extension = "" }: Sending,
 ) {
   const began = performance.now();
   const socket = connect(Number(new URL(stand.url).port), "127.0.0.1");
   let answer = "";
   socket.on("data", (part) => (answer += part.toString("latin1"))).on("error", () => undefined);
   const closed = new Promise((resolve) => socket.once("close", resolve));
-  const chunk = (bytes: string) => `${bytes.length.toString(16)}\r\n${bytes}\r\n`;
+  const chunk = (bytes: string) => `${bytes.length.toString(16)}${extension}\r\n${bytes}\r\n`;
   const headers = [
     `PUT ${own} HTTP/1.1`,
     "Host: a",
@@ -167,6 +169,13 @@ describe("a form in chunks", () => {
     expect([413, 0]).toContain(endless.status);
     // What the sockets hold is taken as well.
     expect(endless.taken).toBeLessThan(maxUploadBytes + 10e6);
+  });
+
+  test("10 KB of extension for each byte: the same", async () => {
+    const extension = `;a=${"b".repeat(10_000)}`;
+    const { status, taken } = await sendForm(part('name="a"'), "a", { atMost: 6000, extension });
+    expect([413, 0]).toContain(status);
+    expect(taken).toBeLessThan(2 * maxUploadBytes + 10e6);
   });
 
   test.each([
