@@ -1,7 +1,6 @@
 import { Errors, type ActionHandler, type ActionSchema, type Context, type Middleware } from "moleculer";
-import { errorType, isErrorCode } from "../../lib/errors.ts";
 
-/** A node that said no, as the breaker sees it: an answer. */
+/** A node that said no, in whatever words, as the breaker sees it: an answer. */
 class Refusal {
   readonly error: unknown;
   constructor(error: unknown) {
@@ -15,17 +14,25 @@ type Call = NonNullable<Parameters<CallHook>[0]>;
 type Called = Promise<unknown> & { ctx?: Context };
 
 /**
+ * Moleculer (0.15.2) writes the node on each error that came over the wire, and on none that it makes here, when nothing
+ * was sent or nobody answered.
+ */
+const cameBack = (error: unknown): boolean =>
+  error instanceof Error && "nodeID" in error && typeof error.nodeID === "string";
+
+/**
  * Shows the circuit breaker what a node does. By itself it never learns of silence, since Moleculer's middleware for
  * timeouts is around it; and it counts no refusal, so that a node that opened it once and then only refuses (wrong
- * passwords) would stay shut out. Ours are the innermost (moleculer 0.15.2): refusals pass it as answers, and become
- * errors again for the caller.
+ * passwords) would stay shut out. Every refusal has to count: it lets one call in two seconds through, and whoever sends
+ * nonsense fast enough takes each of them. Ours are the innermost (moleculer 0.15.2): refusals pass it as answers, and
+ * become errors again for the caller.
  */
 export const informBreaker: Middleware = {
   name: "InformBreaker",
   remoteAction(next: ActionHandler, action: ActionSchema): ActionHandler {
     return async (ctx: Context): Promise<unknown> => {
       const answer = (next as (ctx: Context) => Promise<unknown>)(ctx).catch((error: unknown) => {
-        if (isErrorCode(errorType(error))) return new Refusal(error);
+        if (cameBack(error)) return new Refusal(error);
         throw error;
       });
       const ms = ctx.options.timeout ?? 0;

@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
-import { ServiceBroker, type ActionSchema, type BrokerOptions, type Context } from "moleculer";
+import { Errors, ServiceBroker, type ActionSchema, type BrokerOptions, type Context } from "moleculer";
 import { ServiceError } from "../../lib/errors.ts";
 import { silentLog } from "../../lib/log.ts";
+import { notConnected } from "../../mixins/transporter/not-connected.ts";
 import brokerOptions from "../../moleculer.config.ts";
 import { eventually } from "../support/eventually.ts";
 import { config, rejection } from "./helpers.ts";
@@ -98,16 +99,49 @@ describe("the broker: a call", () => {
     expect(performance.now() - began).toBeLessThan(1000);
   });
 
-  test("is let through again when its node has said no after a silence", async () => {
-    const no = () => Promise.reject(new ServiceError("permission_denied"));
-    const { broker, other } = await callerOf({ no });
+  const tooSlow = new Errors.RequestTimeoutError({ action: "third.slow", nodeID: "third" });
+  const noes: readonly (readonly [string, string | undefined, Error])[] = [
+    ["a refusal of ours", "permission_denied", new ServiceError("permission_denied")],
+    ["an invalid call", "VALIDATION_ERROR", new Errors.ValidationError("no", "VALIDATION_ERROR", [])],
+    ["a full queue", "QUEUE_FULL", new Errors.QueueIsFullError({ action: "test.no", nodeID: "other" })],
+    ["an error without a type", undefined, new TypeError("no")],
+    ["what a third node was too slow for", "REQUEST_TIMEOUT", Object.assign(tooSlow, { nodeID: "third" })],
+  ];
+  test.each(noes)("is let through again when its node has said no after a silence: %s", async (_, type, error) => {
+    const { broker, other } = await callerOf({ no: () => Promise.reject(error) });
     const call = () => rejection(broker.call("test.no", {}, { timeout: 50 }));
     const goOn = silence(other);
     await Promise.all(Array.from({ length: 30 }, call));
     expect(typeOf(await call())).toBe("SERVICE_NOT_AVAILABLE");
     goOn();
-    await eventually("an answer", async () => (typeOf(await call()) === "permission_denied" ? true : undefined), 4000);
-    expect(typeOf(await call())).toBe("permission_denied");
+    await eventually("an answer", async () => (typeOf(await call()) === type ? true : undefined), 4000);
+    expect(typeOf(await call())).toBe(type);
+  });
+
+  test("is let through after a silence although somebody sends nonsense all the time", async () => {
+    const strict = ({ params }: Context) => {
+      if (!("good" in (params as object))) throw new Errors.ValidationError("no", "VALIDATION_ERROR", []);
+      return "done";
+    };
+    const { broker, other } = await callerOf({ strict });
+    const call = (params: object) => broker.call("test.strict", params, { timeout: 50 });
+    const goOn = silence(other);
+    await Promise.all(Array.from({ length: 30 }, () => rejection(call({ good: true }))));
+    goOn();
+    await eventually("nonsense is answered", async () =>
+      typeOf(await rejection(call({}))) === "VALIDATION_ERROR" ? true : undefined,
+    );
+    expect(await call({ good: true })).toBe("done");
+  });
+
+  test("that could not even be sent is no answer: its node stays shut out", async () => {
+    const { broker, other } = await callerOf({ untilTheEnd });
+    const call = () => rejection(broker.call("test.untilTheEnd", {}, { timeout: 50 }));
+    silence(other);
+    await Promise.all(Array.from({ length: 30 }, call));
+    broker.transit!.publish = () => Promise.reject(notConnected());
+    await eventually("one is let through", async () => (typeOf(await call()) === "BAD_GATEWAY" ? true : undefined));
+    expect(typeOf(await call())).toBe("SERVICE_NOT_AVAILABLE");
   });
 
   test("is let through while most answers are refusals", async () => {
