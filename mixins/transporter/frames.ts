@@ -1,6 +1,7 @@
 /** On a TCP connection a packet is its length (4 bytes, big endian, without this header), its type (1 byte) and its bytes. */
 const headerBytes = 5;
-const types = ["EVENT", "REQ", "RES", "DISCOVER", "INFO", "DISCONNECT", "HEARTBEAT", "PING", "PONG"];
+const ofMoleculer = ["EVENT", "REQ", "RES", "DISCOVER", "INFO", "DISCONNECT", "HEARTBEAT", "PING", "PONG"];
+const types = [...ofMoleculer, "CHALLENGE", "HELLO", "WELCOME", "ALIVE"];
 
 export function frame(type: string, data: Buffer): Buffer {
   const header = Buffer.alloc(headerBytes);

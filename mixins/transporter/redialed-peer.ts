@@ -11,14 +11,15 @@ const longestPauseMs = 5000;
 export class RedialedPeer {
   readonly #address: TcpAddress;
   readonly #log: Log;
-  readonly #open: (socket: Socket) => Pick<TcpLink, "peer">;
+  readonly #open: (socket: Socket) => TcpLink;
   #timer: NodeJS.Timeout | undefined;
   #failures = 0;
   #stopped = false;
-  socket: Socket | undefined;
+  #socket: Socket | undefined;
+  link: TcpLink | undefined;
 
   /** @param open is handed each new connection */
-  constructor(address: TcpAddress, log: Log, open: (socket: Socket) => Pick<TcpLink, "peer">) {
+  constructor(address: TcpAddress, log: Log, open: (socket: Socket) => TcpLink) {
     this.#address = address;
     this.#log = log;
     this.#open = open;
@@ -28,23 +29,26 @@ export class RedialedPeer {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
-    if (this.socket?.connecting === true) this.socket.destroy();
+    if (this.#socket?.connecting === true) this.#socket.destroy();
   }
 
   #dial(): void {
     const socket = connect(this.#address);
-    this.socket = socket;
+    this.#socket = socket;
+    this.link = undefined;
     const tooLate = setTimeout(() => socket.destroy(), connectMs);
-    let reason = "the connection ended";
-    let link: Pick<TcpLink, "peer"> | undefined;
+    let reason: string | undefined;
     socket.on("error", ({ message }) => (reason = message));
     socket.on("connect", () => {
       clearTimeout(tooLate);
-      link = this.#open(socket);
+      this.link = this.#open(socket);
     });
     socket.on("close", () => {
       clearTimeout(tooLate);
-      if (!this.#stopped) this.#again(link?.peer !== undefined, reason);
+      const wasThere = this.link?.peer !== undefined;
+      const how = wasThere ? "the connection ended" : "it did not greet this node: has it the same SECRET_KEY?";
+      reason ??= this.link ? how : "it did not answer";
+      if (!this.#stopped) this.#again(wasThere, reason);
     });
   }
 

@@ -3,14 +3,19 @@ import { once } from "node:events";
 import { Transporters } from "moleculer";
 import type { Log } from "../../lib/log.ts";
 import type { TcpConfig } from "../../lib/transporter-config.ts";
+import { readChallenge, readProof, writeChallenge, writeProof, type Proof } from "./handshake.ts";
 import { notConnected } from "./not-connected.ts";
-import { RedialedPeer } from "./redialed-peer.ts";
 import { allNodes } from "./packet-seal.ts";
+import { RedialedPeer } from "./redialed-peer.ts";
 import type { Sending } from "./seal-packets.ts";
 import { TcpLink } from "./tcp-link.ts";
 
 /** Connections of whom nothing is known yet; of more, the one that has waited longest goes. */
 const maxStrangers = 256;
+/** Connections with one node: each end may dial, and dial once more before the other has missed the one before. */
+const maxLinks = 4;
+/** Each connection shows so often that it lives: of two, neither end uses the other one when the first passes nothing on. */
+const aliveMs = 2000;
 
 /**
  * Nodes that connect to each other without a broker in between (docs/adr/0010: why not Moleculer's own). Each listens, and
@@ -23,6 +28,7 @@ export class TcpTransporter extends Transporters.Base {
   readonly #links = new Map<Socket, TcpLink>();
   #server: Server | undefined;
   #peers: RedialedPeer[] = [];
+  #alive: NodeJS.Timeout | undefined;
 
   constructor(config: TcpConfig, log: Log) {
     super({});
@@ -37,13 +43,15 @@ export class TcpTransporter extends Transporters.Base {
     server.on("error", ({ message }) => this.#log.error({ reason: message }, "nodes cannot connect"));
     this.#server = server;
     this.#peers = this.#config.peers.map(
-      (address) => new RedialedPeer(address, this.#log, (socket) => this.#open(socket)),
+      (address) => new RedialedPeer(address, this.#log, (socket) => this.#open(socket, "dialed")),
     );
+    this.#alive = setInterval(() => this.#sayAlive(), aliveMs).unref();
     await this.onConnected();
   }
 
   override disconnect(): Promise<void> {
     this.connected = false;
+    clearInterval(this.#alive);
     for (const peer of this.#peers) peer.stop();
     // After what was just said, such as that this node goes.
     for (const [socket] of this.#links) socket.destroySoon();
@@ -52,20 +60,19 @@ export class TcpTransporter extends Transporters.Base {
   }
 
   #accept(socket: Socket): void {
-    const dialed = new Set(this.#peers.map((peer) => peer.socket));
-    const strangers = [...this.#links].filter(([other, { peer }]) => peer === undefined && !dialed.has(other));
+    const strangers = [...this.#links].filter(([, { peer, side }]) => peer === undefined && side === "accepted");
     if (strangers.length >= maxStrangers) strangers[0]?.[0].destroy();
-    this.#open(socket);
+    const link = this.#open(socket, "accepted");
+    link.send("CHALLENGE", writeChallenge(link.challenge)).catch(() => link.close());
   }
 
-  /** Both ends begin by asking who is there, which also tells the other one who asks. */
-  #open(socket: Socket): TcpLink {
-    const link = new TcpLink(socket, (type, data) => void this.receive(type, data, socket));
+  #open(socket: Socket, side: TcpLink["side"]): TcpLink {
+    const link = new TcpLink(socket, side, (type, data) => {
+      if (type === "CHALLENGE") this.#answer(link, data);
+      else void this.receive(type, data, socket);
+    });
     this.#links.set(socket, link);
     socket.on("close", () => this.#closed(socket, link));
-    const question = JSON.stringify({ ver: this.broker.PROTOCOL_VERSION, sender: this.nodeID });
-    const packet = { type: "DISCOVER", target: allNodes };
-    this.send("", Buffer.from(question), { packet, link }).catch(() => link.close());
     return link;
   }
 
@@ -76,26 +83,58 @@ export class TcpTransporter extends Transporters.Base {
     this.transit.discoverer.remoteNodeDisconnected(peer, true);
   }
 
-  #linkTo(nodeId: string): TcpLink | undefined {
-    return this.#links.values().find(({ peer, isOpen }) => peer === nodeId && isOpen);
+  #sayAlive(): void {
+    for (const link of this.#links.values()) {
+      if (link.peer === undefined) continue;
+      this.send("", Buffer.alloc(0), { packet: { type: "ALIVE", target: link.peer }, link }).catch(() => link.close());
+    }
   }
 
-  /** What arrives here was sealed by one of us, so its sender is who it says. */
+  #linksTo(nodeId: string): TcpLink[] {
+    return [...this.#links.values()].filter(({ peer, isOpen }) => peer === nodeId && isOpen);
+  }
+
+  /** The one that was heard last: the others may be held open by something that passes nothing on. */
+  #linkTo(nodeId: string): TcpLink | undefined {
+    return this.#linksTo(nodeId).reduce<TcpLink | undefined>(
+      (best, link) => (best && best.heardAt >= link.heardAt ? best : link),
+      undefined,
+    );
+  }
+
+  /** Whoever it comes from: it is answered once, and by the end that dialed. */
+  #answer(link: TcpLink, challenge: Buffer): void {
+    if (link.side !== "dialed" || link.isAnswered) throw new Error("nothing to answer");
+    link.isAnswered = true;
+    this.#introduce(link, "HELLO", allNodes, readChallenge(challenge));
+  }
+
+  #introduce(link: TcpLink, type: "HELLO" | "WELCOME", target: string, answer: string): void {
+    const text = writeProof({ answer, challenge: link.challenge, sender: this.nodeID });
+    this.send("", text, { packet: { type, target }, link }).catch(() => link.close());
+  }
+
+  /** What arrives here was sealed by one of us, but perhaps not for this connection. */
   override receive(type: string, data: Buffer, socket: Socket): Promise<void> | void {
     const link = this.#links.get(socket);
-    if (link && link.peer === undefined) {
-      const payload: unknown = this.deserialize(type, data).payload;
-      link.peer = typeof payload === "object" && payload && "sender" in payload ? String(payload.sender) : "";
-      if (link.peer === this.nodeID) this.#hangUp(socket);
-    }
-    if (socket.destroyed) return;
-    return this.incomingMessage(type, data);
+    if (!link?.isOpen) return;
+    const { peer } = link;
+    link.heard();
+    if (peer !== undefined && type === "ALIVE") return;
+    if (peer !== undefined && type !== "HELLO" && type !== "WELCOME") return this.incomingMessage(type, data);
+    const proof = readProof(data);
+    const isExpected = type === (link.side === "dialed" ? "WELCOME" : "HELLO") && proof.answer === link.challenge;
+    if (peer === undefined && isExpected && proof.sender !== this.nodeID) this.#meet(link, proof);
+    else link.close();
   }
 
-  /** The address of this very node. */
-  #hangUp(socket: Socket): void {
-    this.#peers.find((peer) => peer.socket === socket)?.stop();
-    socket.destroy();
+  #meet(link: TcpLink, { sender, challenge }: Proof): void {
+    if (link.side === "accepted") this.#introduce(link, "WELCOME", sender, challenge);
+    link.peer = sender;
+    const links = this.#linksTo(sender).sort((one, other) => other.heardAt - one.heardAt);
+    for (const silent of links.slice(maxLinks)) silent.close();
+    // Both ends ask who is there.
+    void this.transit.discoverNode(sender);
   }
 
   override send(_: string, data: Buffer, { packet, link }: Sending & { readonly link?: TcpLink }): Promise<void> {
