@@ -6,6 +6,8 @@ import type { TcpLink } from "./tcp-link.ts";
 const connectMs = 3000;
 const firstPauseMs = 250;
 const longestPauseMs = 5000;
+/** From then on the pause is the longest. */
+const manyFailures = 6;
 
 /** An address that this node keeps a connection to: made again whenever it ends, until it is stopped. */
 export class RedialedPeer {
@@ -30,6 +32,11 @@ export class RedialedPeer {
     this.#stopped = true;
     clearTimeout(this.#timer);
     if (this.#socket?.connecting === true) this.#socket.destroy();
+  }
+
+  /** This very node is there, which is no failure to tell of; dialed as rarely as can be, since another may be there later. */
+  rest(): void {
+    this.#failures = manyFailures;
   }
 
   #dial(): void {

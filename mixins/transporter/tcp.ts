@@ -125,7 +125,7 @@ export class TcpTransporter extends Transporters.Base {
     const proof = readProof(data);
     const isExpected = type === (link.side === "dialed" ? "WELCOME" : "HELLO") && proof.answer === link.challenge;
     if (peer === undefined && isExpected && proof.sender !== this.nodeID) this.#meet(link, proof);
-    else link.close();
+    else this.#refuse(link, proof);
   }
 
   #meet(link: TcpLink, { sender, challenge }: Proof): void {
@@ -135,6 +135,13 @@ export class TcpTransporter extends Transporters.Base {
     for (const silent of links.slice(maxLinks)) silent.close();
     // Both ends ask who is there.
     void this.transit.discoverNode(sender);
+  }
+
+  /** A node may meet itself: it has dialed its own address, or somebody who hands on to it what he is told. */
+  #refuse(link: TcpLink, { sender, challenge }: Proof): void {
+    const isOwn = link.side === "accepted" && sender === this.nodeID;
+    if (isOwn) this.#peers.find((peer) => peer.link?.challenge === challenge)?.rest();
+    link.close();
   }
 
   override send(_: string, data: Buffer, { packet, link }: Sending & { readonly link?: TcpLink }): Promise<void> {

@@ -113,6 +113,22 @@ describe("TcpTransporter: nodes", () => {
     expect([await one.call("test.b"), await two.call("test.a")]).toEqual(["b", "a"]);
   });
 
+  test("that dial their own address do so rarely, and do not complain", async () => {
+    const own = await freePort();
+    let dials = 0;
+    const around = await listen((socket) => {
+      dials++;
+      const there = connect(own, "127.0.0.1").on("error", () => undefined);
+      ends.push(() => there.destroy());
+      socket.pipe(there).pipe(socket);
+    });
+    const log = memoryLog();
+    await node("a", own, [around], log);
+    await sleep(2000);
+    expect([dials, log.text()]).toEqual([1, expect.not.stringContaining("no connection")]);
+    await eventually("it is dialed again: another node may be there later", () => dials > 1 || undefined, 8000);
+  }, 20_000);
+
   test("what is for a node goes where it was heard last", async () => {
     const port = await freePort();
     const a = await node("a", port, [port]);
@@ -177,6 +193,21 @@ describe("TcpTransporter: somebody without the secret", () => {
     expect(await dialer.isHungUpOn()).toBe(true);
     expect(earlier.heard).toHaveLength(1);
   });
+
+  test("who hands back what he is told is not believed, and the address is dialed again", async () => {
+    let dials = 0;
+    const types: string[] = [];
+    const evil = await listen((socket) => {
+      dials++;
+      const end = new End(socket);
+      end.say("CHALLENGE", Buffer.alloc(32, dials));
+      socket.on("data", (data) => socket.write(data));
+      socket.on("close", () => types.push(...end.heard.map(({ type }) => type)));
+    });
+    await node("a", await freePort(), [evil]);
+    await eventually("three", () => dials >= 3 || undefined, 8000);
+    expect(new Set(types)).toEqual(new Set(["HELLO"]));
+  }, 20_000);
 
   test("who passes a whole greeting on and then holds the line is not what others are sent through", async () => {
     const [a, b] = [await freePort(), await freePort()];
