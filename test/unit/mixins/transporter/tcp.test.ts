@@ -143,6 +143,12 @@ describe("TcpTransporter: nodes", () => {
     }
   });
 
+  test("each connection with a node shows that it lives, the one as well that is not used", async () => {
+    const port = await freePort();
+    await node("a", port, [port]);
+    await Promise.all([await joined(port), await joined(port)].map((end) => end.hears("ALIVE")));
+  });
+
   test("of whose connections there are many: the four that were heard last stay", async () => {
     const port = await freePort();
     await node("a", port, [port]);
@@ -258,23 +264,29 @@ describe("TcpTransporter: somebody with the secret, on a connection of another",
 
   test("who is dialed: only a WELCOME for this connection's challenge is one", async () => {
     const ended: boolean[] = [];
-    const proofs = [(challenge: string) => challenge, () => newChallenge(), () => ""];
+    const proofs = [
+      { type: "WELCOME", answers: (challenge: string) => challenge },
+      { type: "WELCOME", answers: newChallenge },
+      { type: "WELCOME", answers: () => "" },
+      // What a node says that dials him.
+      { type: "HELLO", answers: (challenge: string) => challenge },
+    ];
     let dials = 0;
     const port = await listen((socket) => {
-      const proof = proofs[dials++ % proofs.length]!;
+      const { type, answers } = proofs[dials++ % proofs.length]!;
       const end = new End(socket);
       end.say("CHALLENGE", Buffer.alloc(32, dials));
       void end.hears("HELLO").then(async (packet) => {
         const { challenge, sender } = readProof(seal.open("HELLO", packet) as Buffer);
-        const text = writeProof({ answer: proof(challenge), challenge: newChallenge(), sender: "member" });
-        end.say("WELCOME", seal.seal("WELCOME", sender, text));
+        const text = writeProof({ answer: answers(challenge), challenge: newChallenge(), sender: "member" });
+        end.say(type, seal.seal(type, type === "HELLO" ? allNodes : sender, text));
         // The first is asked who is there.
         ended.push((await Promise.race([end.hears("DISCOVER"), end.isHungUpOn()])) === true);
         socket.destroy();
       });
     });
     await node("a", await freePort(), [port]);
-    await eventually("all three", () => ended.length >= 3 || undefined, 8000);
-    expect(ended.slice(0, 3)).toEqual([false, true, true]);
+    await eventually("all four", () => ended.length >= 4 || undefined, 9000);
+    expect(ended.slice(0, 4)).toEqual([false, true, true, true]);
   }, 20_000);
 });
