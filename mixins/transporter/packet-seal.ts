@@ -5,6 +5,8 @@ import { ReplayWindow } from "./replay-window.ts";
 
 /** As the node that a packet is for. */
 export const allNodes = "";
+/** Always for one node here (the broker balances by itself): one that is for all was not made by a node. */
+const forOne = new Set(["REQ", "RES", "EVENT", "PONG", "WELCOME", "ALIVE"]);
 /** Why a packet was not opened. */
 export type Refusal = "unknown_key" | "forged" | "repeated";
 
@@ -51,6 +53,7 @@ export class PacketSeal {
   open(type: string, packet: Buffer): Buffer | Refusal {
     const target = [allNodes, this.#nodeId][packet[1] ?? 2];
     if (packet.length < headerBytes + tagBytes || packet[0] !== version || target === undefined) return "forged";
+    if (target === allNodes && forOne.has(type)) return "forged";
     const name = packet.toString("latin1", nameAt, numberAt);
     const known = this.#senders.get(name);
     const sender = known ?? this.#meet(packet);

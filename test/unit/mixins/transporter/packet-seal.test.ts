@@ -61,6 +61,14 @@ describe("PacketSeal: refused", () => {
     expect(sealOf("b").open("REQ", packet)).toBe("forged");
   });
 
+  test("for all, although its type is always for one", () => {
+    const [a, b] = [sealOf("a"), sealOf("b")];
+    const types = ["REQ", "RES", "EVENT", "PONG", "WELCOME", "ALIVE"];
+    expect(types.map((type) => b.open(type, a.seal(type, "", text)))).toEqual(types.map(() => "forged"));
+    const forAll = ["DISCOVER", "INFO", "DISCONNECT", "HEARTBEAT", "PING", "HELLO"];
+    expect(forAll.map((type) => b.open(type, a.seal(type, "", text)))).toEqual(forAll.map(() => text));
+  });
+
   test("of another cluster", () => {
     const packet = sealOf("a", { current: otherSecret, previous: undefined }).seal("REQ", "b", text);
     expect(sealOf("b").open("REQ", packet)).toBe("unknown_key");
