@@ -176,7 +176,8 @@ describe("TcpTransporter: somebody without the secret", () => {
     const [a, b] = [await freePort(), await freePort()];
     await Promise.all([node("a", a, [a]), node("b", b, [b])]);
     const [from, to] = [await End.dial(a), await End.dial(b)];
-    from.socket.on("data", (data) => to.socket.write(data));
+    const { type, data } = await eventually("it says something", () => from.heard[0]);
+    to.say(type, data);
     await eventually("the end of it", () => !to.isOpen || undefined, 7000);
   }, 20_000);
 
