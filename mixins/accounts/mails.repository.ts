@@ -7,13 +7,14 @@ export const mailKinds = [
   "welcome-moderator",
   "confirm-email",
   "email-change-notice",
+  "email-moved",
   "reset-password",
   "password-changed",
   "session-reuse",
 ] as const;
 export type MailKind = (typeof mailKinds)[number];
 /** Tell an owner what happened to his account: they go out even if it was deactivated meanwhile. */
-export const notices: readonly MailKind[] = ["email-change-notice", "password-changed", "session-reuse"];
+export const notices: readonly MailKind[] = ["email-change-notice", "email-moved", "password-changed", "session-reuse"];
 
 export interface NewMail {
   readonly kind: MailKind;

@@ -15,7 +15,10 @@ const maxStrangers = 256;
 /** Connections with one node: each end may dial, and dial once more before the other has missed the one before. */
 const maxLinks = 4;
 /** Each connection shows so often that it lives: of two, neither end uses the other one when the first passes nothing on. */
-const aliveMs = 2000;
+const aliveMs = 1000;
+/** One of them may come late. */
+const silentMs = 2.5 * aliveMs;
+const lastHeardFirst = (links: readonly TcpLink[]) => links.toSorted((one, other) => other.heardAt - one.heardAt);
 
 /**
  * Nodes that connect to each other without a broker in between (docs/adr/0010: why not Moleculer's own). Each listens, and
@@ -94,12 +97,10 @@ export class TcpTransporter extends Transporters.Base {
     return [...this.#links.values()].filter(({ peer, isOpen }) => peer === nodeId && isOpen);
   }
 
-  /** The one that was heard last: the others may be held open by something that passes nothing on. */
+  /** Always the same one, so that nothing overtakes, unless it has been silent: something may hold it open and pass nothing on. */
   #linkTo(nodeId: string): TcpLink | undefined {
-    return this.#linksTo(nodeId).reduce<TcpLink | undefined>(
-      (best, link) => (best && best.heardAt >= link.heardAt ? best : link),
-      undefined,
-    );
+    const links = this.#linksTo(nodeId);
+    return links.find(({ heardAt }) => performance.now() - heardAt < silentMs) ?? lastHeardFirst(links)[0];
   }
 
   /** Whoever it comes from: it is answered once, and by the end that dialed. */
@@ -131,8 +132,7 @@ export class TcpTransporter extends Transporters.Base {
   #meet(link: TcpLink, { sender, challenge }: Proof): void {
     if (link.side === "accepted") this.#introduce(link, "WELCOME", sender, challenge);
     link.peer = sender;
-    const links = this.#linksTo(sender).sort((one, other) => other.heardAt - one.heardAt);
-    for (const silent of links.slice(maxLinks)) silent.close();
+    for (const silent of lastHeardFirst(this.#linksTo(sender)).slice(maxLinks)) silent.close();
     // Both ends ask who is there.
     void this.transit.discoverNode(sender);
   }

@@ -16,7 +16,7 @@ import {
   findOneTimeToken,
   reserveAddress,
 } from "../../mixins/accounts/one-time-tokens.repository.ts";
-import { endAllSessions } from "../../mixins/accounts/sessions.repository.ts";
+import { endAllSessions, lockLiveSession } from "../../mixins/accounts/sessions.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { authContract } from "./auth.contract.ts";
 import { demandPassword } from "./demand-password.ts";
@@ -46,11 +46,15 @@ async function follow(deps: AuthDeps, link: EmailLink, actor: Actor): Promise<Fo
   if (tokenId === undefined) throw new ServiceError("invalid_link");
   const passwordHash =
     link.purpose === "undo-email" ? await hashNewPassword(deps, link, tokenId, known, actor) : undefined;
-  if (passwordHash === undefined && actor.principal?.userId !== userId)
+  const sessionId = actor.principal?.userId === userId ? actor.principal.sessionId : undefined;
+  if (passwordHash === undefined && sessionId === undefined)
     await demandPassword(deps, known, { field: "password", password: link.password }, actor);
   const secured = await deps.db.transaction(async (tx) => {
     const account = await lockAccount(tx, userId);
     if (!account) throw new ServiceError("not_found");
+    // Signed out meanwhile: he is asked for the password after all.
+    if (passwordHash === undefined && sessionId !== undefined && !(await lockLiveSession(tx, sessionId)))
+      throw invalidFields({ password: "This field is required." });
     const after =
       passwordHash === undefined ? await confirm(tx, account, tokenId) : await undo(tx, account, tokenId, passwordHash);
     const details = { by: link.purpose, ...changeDetails(account, after) };

@@ -26,12 +26,12 @@ const leaseSeconds = 60;
 /**
  * What a mail says may be over when its turn comes. Its link must be open; its address must be the account's, the one that
  * waits for its confirmation, or one from which an owner may still take a change back: notices to the old address are meant
- * for it. Of a deactivated account nothing goes out but notices.
+ * for it. So is what tells an old address that a moderator has set another. Of a deactivated account nothing goes out but notices.
  */
 const stillCounts = `
   (u.is_active or m.kind = any($3))
   and (m.one_time_token_id is null or (t.ended_at is null and t.expires_at > now()))
-  and (m.address in (u.email, u.pending_email) or exists (
+  and (m.kind = 'email-moved' or m.address in (u.email, u.pending_email) or exists (
     select 1 from one_time_tokens undo where undo.user_id = u.id and undo.purpose = 'undo-email'
       and undo.address = m.address and undo.ended_at is null and undo.expires_at > now()))`;
 

@@ -12,6 +12,7 @@ import { fullView, type Account, type FullView } from "../../mixins/accounts/acc
 import { countModerators, lockAccount, lockModeration } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
+import { queueMail } from "../../mixins/accounts/mails.repository.ts";
 import { readEmail, readProfile } from "../../mixins/accounts/profile-input.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
 import type { UsersDeps } from "./deps.ts";
@@ -33,12 +34,15 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
         return readProfile(config, changes.user_profile ?? {}, { role: changes.role ?? before.role, birthDate, now });
       },
     );
-    // One's own takes the password and a confirmation, or a stolen cookie would be enough to keep the account.
-    if (email && changes.id === actor.principal?.userId && email.canonical !== before.emailCanonical)
+    const moves = email !== undefined && email.canonical !== before.emailCanonical;
+    const isOwn = changes.id === actor.principal?.userId;
+    // One's own takes the password and a confirmation. In another spelling it is none that somebody would ask for.
+    if (moves && isOwn)
       throw invalidFields({ email: "Your own address is changed at /users/current/, with your password." });
     let account = before;
     account = await changeProfile(config, tx, account, profile);
-    if (email) account = await changeEmail(tx, account, email);
+    if (email && !isOwn) account = await changeEmail(tx, account, email);
+    if (moves) await tellOldAddress(tx, before);
     if (changes.role) account = await changeRole(config, tx, account, changes.role, now);
     if (changes.is_email_verified !== undefined) {
       account = await changeVerification(tx, account, changes.is_email_verified);
@@ -52,6 +56,12 @@ export async function moderateUser(deps: UsersDeps, changes: Changes, actor: Act
   const changed = after.account.version - after.before.version;
   deps.securityLog("authz_change", actor, { subject_id: changes.id, changes: changed });
   return fullView(after.account, config.publicUrl, now);
+}
+
+/** Whoever reads it knows then, in case the moderator's session was stolen (ASVS 6.3.7). */
+async function tellOldAddress(tx: Transaction, { id, email, role, profile }: Account): Promise<void> {
+  const data = { role, first_name: profile.firstName };
+  await queueMail(tx, { kind: "email-moved", userId: id, address: email, data });
 }
 
 /** Somebody must be left who can moderate. */

@@ -261,14 +261,27 @@ describe("a new e-mail address", () => {
     });
   });
 
-  test("its session ended while the password is compared: the change is refused", async () => {
-    const [person, to] = [await signUp(stand), uniqueEmail("new")];
+  test.each([
+    [
+      "asks for it, while the password is compared",
+      ({ client }: Person, to: string) =>
+        client.request("PATCH", current, { body: { email: to, current_password: password } }),
+      { status: 401, pending: false },
+    ],
+    [
+      "confirms it with a button",
+      async ({ client }: Person, to: string) =>
+        client.request("POST", path("confirm-email", (await stand.mailTo(to)).text)),
+      { status: 400, pending: true },
+    ],
+  ])("the session ends of one who %s: refused", async (_, act, { status, pending }) => {
+    const { person, to } = pending ? await requested() : { person: await signUp(stand), to: uniqueEmail("new") };
     const other = new pg.Client({ connectionString: stand.database.url });
     await other.connect();
     try {
       await other.query("begin");
       await other.query("select 1 from users where id = $1 for update", [person.id]);
-      const change = patch(person, { email: to, current_password: password });
+      const change = act(person, to);
       await eventually("the change waits for the lock", async () => {
         const waiting =
           "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
@@ -276,9 +289,9 @@ describe("a new e-mail address", () => {
       });
       await other.query("update sessions set ended_at = now() where user_id = $1", [person.id]);
       await other.query("commit");
-      expect((await change).status).toBe(401);
-      expect(await stand.query("select pending_email from users where id = $1", [person.id])).toEqual([
-        { pending_email: null },
+      expect((await change).status).toBe(status);
+      expect(await stand.query("select email, pending_email from users where id = $1", [person.id])).toEqual([
+        { email: person.email, pending_email: pending ? to : null },
       ]);
     } finally {
       await other.end();

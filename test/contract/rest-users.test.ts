@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { eventually } from "../support/eventually.ts";
 import { registration, uniqueEmail } from "../support/people.ts";
 import type { TestStand } from "../support/service.ts";
 import { fieldsOf, fullViewFields, fullViewOf, publicViewFields, said, signUp, type Person } from "./accounts.ts";
@@ -88,13 +89,24 @@ describe("PUT and PATCH /users/{id}/ by a moderator", () => {
     expect(said(await put(id, { role: "RM" }))).toEqual([400, { email: required, user_profile: required }]);
   });
 
-  test("an address takes effect at once: the old one signs nobody in", async () => {
+  test("an address takes effect at once: the old one signs nobody in, and is told", async () => {
     const person = await signUp(stand);
     const email = uniqueEmail("at.once");
     expect((await patch(person.id, { email })).json()).toMatchObject({ email, pending_email: null });
     const signIn = (typed: string) =>
       stand.client().post("/api/v1/tokens/", { email: typed, password: "correct horse battery" });
     expect([(await signIn(email)).status, (await signIn(person.email)).status]).toEqual([200, 401]);
+    await eventually("the notice", async () =>
+      (await stand.mails()).find(({ to, text }) => to.includes(person.email) && text.includes("tell our support")),
+    );
+    expect(await stand.query("select 1 from mails where address = $1", [email])).toEqual([]);
+  });
+
+  test("an address in another spelling: nobody is told", async () => {
+    const person = await signUp(stand);
+    expect((await patch(person.id, { email: person.email.toUpperCase() })).status).toBe(200);
+    const told = "select 1 from mails where user_id = $1 and kind = 'email-moved'";
+    expect(await stand.query(told, [person.id])).toEqual([]);
   });
 
   test("somebody else's address: the field error, and nothing of the request is kept", async () => {

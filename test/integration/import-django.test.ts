@@ -218,6 +218,20 @@ describe("what is skipped, and why", () => {
     expect(told(await run())).toEqual({ "id-taken": [String(here)], "address-taken": [`${sameAddress},${here}`] });
     expect(await account(db, here)).toEqual(before);
   });
+
+  test("an address that its owner has left here and may still take back", async () => {
+    const { source, db, run } = await createStand();
+    const here = await registerHere(db, "moved@example.com");
+    await db.query(
+      `insert into one_time_tokens (id, user_id, purpose, address, reserved_canonical, expires_at)
+       values (gen_random_uuid(), $1, 'undo-email', 'Left@example.com', 'left@example.com', now() + interval '1 day')`,
+      [here],
+    );
+    const later = await source.add({ id: here + 50, email: "left@example.com" });
+    expect(told(await run())["address-taken"]).toEqual([`${later},${here}`]);
+    await db.query("update one_time_tokens set ended_at = now()");
+    expect(counts(await run(), "imported")).toEqual([1]);
+  });
 });
 
 test("fields that our rules refuse cost nobody the account: taken over as they are, without control characters", async () => {

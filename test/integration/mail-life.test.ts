@@ -181,6 +181,7 @@ describe("what is no longer so when its turn comes", () => {
       ["the account was deactivated", {}, [`update users set is_active = false ${ofAccount}`], "abandoned"],
       ["a welcome, deactivated", { kind: "welcome-moderator", data: { role: "MO", first_name: "A" } }, [`update users set is_active = false ${ofAccount}`], "abandoned"],
       ["a notice, and the address moved by a moderator", { kind: "password-changed" }, [move], "abandoned"],
+      ["what tells an old address that a moderator set another", { kind: "email-moved" }, [move], "sent"],
       ["a new address that nobody waits for any more", { kind: "confirm-email" }, [move], "abandoned"],
       ["a notice to a deactivated account", { kind: "password-changed" }, [`update users set is_active = false ${ofAccount}`], "sent"],
       ["a notice to the old address, which may take the change back", { kind: "password-changed" }, [undo, move], "sent"],

@@ -265,9 +265,17 @@ test("63 7.5.1 a moderator's own address, by the route for others': refused, so 
     expect([answer.status, Object.keys(answer.json())]).toEqual([400, ["email"]]);
   }
   expect((await client.get(`${users}/current/`)).json()).toEqual(profile);
-  // The full view sent back is no change of it.
+  // The full view sent back is no change of it, in whatever spelling: links by which he takes one back go on working.
+  await client.request("PATCH", `${users}/current/`, {
+    body: { email: uniqueEmail("thief"), current_password: password },
+  });
   for (const same of [email, email.toUpperCase()])
     expect((await client.request("PUT", `${users}/${id}/`, { body: { ...profile, email: same } })).status).toBe(200);
+  const alive = "select purpose from one_time_tokens where user_id = $1 and ended_at is null order by purpose";
+  expect(await stand.query(alive, [id])).toEqual(
+    ["confirm-email", "undo-email", "verify-email"].map((purpose) => ({ purpose })),
+  );
+  expect(await stand.query("select email from users where id = $1", [id])).toEqual([{ email }]);
 });
 
 test("63 2.2.3 the address that one has already, in whatever spelling, and a password like the old one: no mail, nothing waits", async () => {

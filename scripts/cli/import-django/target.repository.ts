@@ -20,10 +20,12 @@ export async function findExisting(sql: Sql, ids: readonly number[]): Promise<Ma
   return new Map(rows.map((row) => [row.id, row]));
 }
 
-/** Canonical address -> id of the account that has it. */
+/** Canonical address -> id of the account that has it, or that may take it back for now. */
 export async function findHolders(sql: Sql, canonicalEmails: readonly string[]): Promise<Map<string, number>> {
   const rows = await sql.query<{ email_canonical: string; id: number }>(
-    "select email_canonical, id from users where email_canonical = any($1)",
+    `select reserved_canonical as email_canonical, user_id as id from one_time_tokens
+     where reserved_canonical = any($1) and ended_at is null and expires_at > now()
+     union all select email_canonical, id from users where email_canonical = any($1)`,
     [canonicalEmails],
   );
   return new Map(rows.map((row) => [row.email_canonical, row.id]));

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterEach, describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { ServiceBroker, type ActionSchema } from "moleculer";
 import { keyRing } from "../../../../lib/keys.ts";
 import type { Log } from "../../../../lib/log.ts";
@@ -16,6 +16,7 @@ import { config, memoryLog, secrets } from "../../helpers.ts";
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
+  jest.restoreAllMocks();
   for (const end of ends.splice(0).reverse()) await end();
 });
 
@@ -129,18 +130,26 @@ describe("TcpTransporter: nodes", () => {
     await eventually("it is dialed again: another node may be there later", () => dials > 1 || undefined, 8000);
   }, 20_000);
 
-  test("what is for a node goes where it was heard last", async () => {
+  test("what is for a node goes over one connection, until that has been silent for 2.5 s", async () => {
     const port = await freePort();
     const a = await node("a", port, [port]);
     const links = [await joined(port), await joined(port)];
-    for (const link of [...links, ...links]) {
+    const pings = async (): Promise<number[]> => {
       const before = links.map(({ heard }) => heard.length);
-      link.say("HEARTBEAT", heartbeat());
-      await eventually("an answer", () => {
-        void a.transit?.sendPing("member");
-        return link.heard.slice(before[links.indexOf(link)]).find(({ type }) => type === "PING");
-      });
-    }
+      for (const link of [...links].reverse()) link.say("HEARTBEAT", heartbeat());
+      await sleep(50);
+      for (let nth = 0; nth < 3; nth++) await a.transit?.sendPing("member");
+      await sleep(50);
+      return links.map(({ heard }, nth) => heard.slice(before[nth]).filter(({ type }) => type === "PING").length);
+    };
+    expect(await pings()).toEqual([3, 0]);
+    const later = performance.now() + 2501;
+    jest.spyOn(performance, "now").mockReturnValue(later);
+    links[1]?.say("HEARTBEAT", heartbeat());
+    await sleep(50);
+    await a.transit?.sendPing("member");
+    await sleep(50);
+    expect(links.map(({ heard }) => heard.filter(({ type }) => type === "PING").length)).toEqual([3, 1]);
   });
 
   test("each connection with a node shows that it lives, the one as well that is not used", async () => {

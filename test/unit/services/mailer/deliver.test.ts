@@ -94,6 +94,7 @@ describe("deliverMails: what is sent", () => {
   test.each<[MailKind, string[]]>([
     ["welcome-moderator", []],
     ["session-reuse", []],
+    ["email-moved", []],
     ["password-changed", ["https://id.example.com"]],
   ])("%s has no link into an account: %j", async (kind, links) => {
     const data = { role: "MO", first_name: "Anna" } as const;
