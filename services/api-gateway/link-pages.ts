@@ -29,10 +29,8 @@ const buttonLinks: readonly LinkPage[] = [
     button: "Confirm",
     asks: "password",
     done: "Your account uses this address now. You can close this page.",
-    follow: (broker, link, { password }, actor) => {
-      const params = { purpose: "confirm-email", ...link, ...(password !== undefined && { password }) } as const;
-      return call(broker, authContract.confirmEmail, params, actor);
-    },
+    follow: (broker, link, { password }, actor) =>
+      call(broker, authContract.confirmEmail, { ...link, ...(password !== undefined && { password }) }, actor),
   },
   {
     name: "undo-email",
@@ -43,10 +41,8 @@ const buttonLinks: readonly LinkPage[] = [
     button: "Take it back",
     asks: "new password",
     done: "Your address is kept, your new password counts, and everybody was signed out.",
-    follow: (broker, link, { new_password }, actor) => {
-      const params = { purpose: "undo-email", ...link, ...(new_password !== undefined && { new_password }) } as const;
-      return call(broker, authContract.confirmEmail, params, actor);
-    },
+    follow: (broker, link, { new_password = "" }, actor) =>
+      call(broker, authContract.undoEmail, { ...link, new_password }, actor),
   },
   {
     name: "reset-password",

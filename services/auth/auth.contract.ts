@@ -149,17 +149,18 @@ export const authContract = contract("auth", {
     errors: ["too_many_requests"],
   },
   confirmEmail: {
-    summary: "Makes a new address count, or takes its change back, by a mailed link.",
+    summary: "Makes a new address count, by the link mailed to it: with the account's session, or its password.",
     visibility: "published",
     auth: "none",
-    params: {
-      purpose: { type: "enum", values: ["confirm-email", "undo-email"] },
-      ...link,
-      /** Needed to confirm without a session of the account: whoever asked for the change need not be who reads the mail. */
-      password: { ...passwordRule, optional: true },
-      /** Needed to take a change back: the password was known to whoever asked for it. */
-      new_password: { ...newPasswordRule, optional: true },
-    },
+    params: { ...link, password: { ...passwordRule, optional: true } },
+    returns: nothing,
+    errors: ["invalid_link", "not_found", "too_many_requests"],
+  },
+  undoEmail: {
+    summary: "Takes a change of address back, by the link mailed to the old one, and sets a new password.",
+    visibility: "published",
+    auth: "none",
+    params: { ...link, new_password: newPasswordRule },
     returns: deviceRule,
     errors: ["invalid_link", "not_found", "too_many_requests"],
   },

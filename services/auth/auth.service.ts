@@ -8,10 +8,10 @@ import { openServiceDatabase, type Node } from "../../mixins/node.ts";
 import { accessChanges, accessStates } from "./access.ts";
 import { authContract } from "./auth.contract.ts";
 import { changePassword } from "./change-password.ts";
+import { confirmEmail } from "./confirm-email.ts";
 import { createModerator } from "./create-moderator.ts";
 import { login } from "./login.ts";
 import { logout } from "./logout.ts";
-import { followEmailLink } from "./follow-email-link.ts";
 import { endOneSession, endOwnOtherSessions, endSessionsOf, listOwnSessions } from "./manage-sessions.ts";
 import { openAuth } from "./open-auth.ts";
 import { refresh } from "./refresh.ts";
@@ -21,6 +21,7 @@ import { resetPassword } from "./reset-password.ts";
 import { sendVerification } from "./send-verification.ts";
 import { sweep } from "./sweep.repository.ts";
 import { openCounters } from "./throttling/counters/open-counters.ts";
+import { undoEmail } from "./undo-email.ts";
 import { updateOwnAccount } from "./update-own-account.ts";
 import { verifyEmail, verifyEmailByForm } from "./verify-email.ts";
 
@@ -51,7 +52,8 @@ export default function authService(node: Node): ServiceSchema {
       logout: (input, actor) => logout(deps, input, actor),
       replaceOwn: (input, actor) => updateOwnAccount(deps, input, actor),
       updateOwn: (input, actor) => updateOwnAccount(deps, input, actor),
-      confirmEmail: (input, actor) => followEmailLink(deps, input, actor),
+      confirmEmail: (input, actor) => confirmEmail(deps, input, actor),
+      undoEmail: (input, actor) => undoEmail(deps, input, actor),
       changePassword: (input, actor) => changePassword(deps, input, actor),
       requestPasswordReset: (input, actor) => requestPasswordReset(deps, input, actor),
       resetPassword: (input, actor) => resetPassword(deps, input, actor),

@@ -1,15 +1,14 @@
 import type { Params, Result } from "../../lib/contract.ts";
 import { ServiceError } from "../../lib/errors.ts";
-import { readOneTimeToken } from "../../lib/one-time-token.ts";
 import type { Actor } from "../../lib/principal.ts";
-import { decodeUserId } from "../../lib/user-reference.ts";
 import type { Account } from "../../mixins/accounts/account.ts";
-import { findAccount, lockAccount } from "../../mixins/accounts/accounts.repository.ts";
+import { lockAccount } from "../../mixins/accounts/accounts.repository.ts";
 import { appendAudit } from "../../mixins/accounts/audit.repository.ts";
 import { changeDetails } from "../../mixins/accounts/changed-fields.ts";
 import { changeAccount } from "../../mixins/accounts/change-account.ts";
 import { consumeOneTimeToken } from "../../mixins/accounts/one-time-tokens.repository.ts";
 import type { Transaction } from "../../mixins/database/database.ts";
+import { readAccountLink, type AccountLink } from "./account-link.ts";
 import type { authContract } from "./auth.contract.ts";
 import { demandPassword } from "./demand-password.ts";
 import type { AuthDeps } from "./deps.ts";
@@ -24,7 +23,9 @@ type Verified = Result<typeof authContract.verifyEmailByForm>;
 
 /** The front end follows a mailed link. */
 export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Promise<Record<string, never>> {
-  return await attemptLink(deps, actor, async () => verify(deps, await readLink(deps, link), actor));
+  return await attemptLink(deps, actor, async () =>
+    verify(deps, await readAccountLink(deps, "verify-email", link), actor),
+  );
 }
 
 /**
@@ -33,7 +34,7 @@ export async function verifyEmail(deps: AuthDeps, link: Link, actor: Actor): Pro
  */
 export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor): Promise<Verified> {
   return await attemptLink(deps, actor, async () => {
-    const linked = await readLink(deps, form);
+    const linked = await readAccountLink(deps, "verify-email", form);
     if (form.new_password !== undefined) return await verifyAndTakeOver(deps, linked, form.new_password, actor);
     const { account } = linked;
     const password = form.password ?? "";
@@ -43,27 +44,18 @@ export async function verifyEmailByForm(deps: AuthDeps, form: Form, actor: Actor
   });
 }
 
-interface Linked {
-  readonly account: Account;
-  readonly tokenId: string;
-}
-
-/** A forged link is refused before anything is hashed or compared; whether a real one still counts, when it is used up. */
-async function readLink({ db, keys }: AuthDeps, link: Link): Promise<Linked> {
-  const account = await findAccount(db, decodeUserId(link.user_reference) ?? 0);
-  if (!account) throw new ServiceError("not_found");
-  const tokenId = readOneTimeToken(keys.oneTime, "verify-email", link.token);
-  if (tokenId === undefined) throw new ServiceError("invalid_link");
-  return { account, tokenId };
-}
-
-async function verify(deps: AuthDeps, linked: Linked, actor: Actor): Promise<Record<string, never>> {
+async function verify(deps: AuthDeps, linked: AccountLink, actor: Actor): Promise<Record<string, never>> {
   await deps.db.transaction((tx) => confirm(tx, linked, actor));
   deps.securityLog("user_updated", actor, { subject_id: linked.account.id, change: "email_verified" });
   return {};
 }
 
-async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: string, actor: Actor): Promise<Verified> {
+async function verifyAndTakeOver(
+  deps: AuthDeps,
+  linked: AccountLink,
+  password: string,
+  actor: Actor,
+): Promise<Verified> {
   const { id } = linked.account;
   checkAccountPassword(deps.config, "new_password", password, linked.account);
   const passwordHash = await deps.passwords.hash(password, actor);
@@ -81,7 +73,7 @@ async function verifyAndTakeOver(deps: AuthDeps, linked: Linked, password: strin
 /** Uses the link up and marks the address, if it is still the one that the link was mailed to. */
 async function confirm(
   tx: Transaction,
-  { account: { id: userId }, tokenId: id }: Linked,
+  { account: { id: userId }, tokenId: id }: AccountLink,
   actor: Actor,
 ): Promise<Account> {
   const account = await lockAccount(tx, userId);
